@@ -1,0 +1,38 @@
+/*
+** file.h: an output file that is either whole under its name or not there.
+** Written beside its destination under a temporary name (O_EXCL, O_NOFOLLOW,
+** O_CLOEXEC), synced and renamed by commit, removed by discard (F46, F47).
+*/
+#ifndef TC_FILE_H
+#define TC_FILE_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "buffer.h"
+
+typedef struct tc_file {
+  int fd;         /* -1: not open */
+  int error;      /* errno of the first failure, sticky */
+  bool overwrite;
+  mode_t mode;    /* what the file gets in the end; 0600 while it is written */
+  pid_t owner;    /* a forked child lets go, but does not remove the file */
+  char *path;
+  char *temp;
+  tc_buffer pending;
+  unsigned long long written;
+} tc_file;
+
+/* All give 0 or an errno. A failed open leaves nothing to discard; after any
+   other failure the file can only be discarded. The destination may be a new
+   name, or with overwrite a regular file or a symbolic link, which is replaced
+   and never followed. */
+
+void tc_file_init (tc_file *f); /* closed: discard may be called */
+/* overwrite: false refuses an existing destination */
+int tc_file_open (tc_file *f, const char *path, bool overwrite);
+int tc_file_write (tc_file *f, const void *bytes, size_t len);
+int tc_file_commit (tc_file *f);
+void tc_file_discard (tc_file *f); /* idempotent, also after commit */
+
+#endif

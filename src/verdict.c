@@ -1,0 +1,213 @@
+/*
+** verdict.c: the body decides when it is an envelope, else the HTTP code; a
+** good reply is one complete document of the right shape and nothing less.
+*/
+#include "verdict.h"
+
+#include <string.h>
+
+static void bad (tc_verdict *v, const char *kind, const char *outcome,
+                 const char *why) {
+  v->kind = kind;
+  v->outcome = outcome;
+  v->why = why;
+}
+
+/* ---- shapes ---- */
+
+static const char *strange (const tc_envelope *e) {
+  switch (e->shape) {
+    case TC_SHAPE_EMPTY: return "the answer is empty";
+    case TC_SHAPE_HTML: return "the answer is an HTML page";
+    case TC_SHAPE_TEXT: return "the answer is plain text";
+    case TC_SHAPE_LINKIS:
+    case TC_SHAPE_GATEWAY: return "the answer is one of Linkis";
+    case TC_SHAPE_LINDORM: return "the answer is one of Lindorm";
+    case TC_SHAPE_BOOT: return "the answer is an error page";
+    case TC_SHAPE_JSON: return "the answer is JSON of another form";
+    case TC_SHAPE_BROKEN: break;
+  }
+  switch (e->fault) {
+    case TC_JSON_CUT: return "the answer is cut off";
+    case TC_JSON_UTF8: return "the answer is not valid UTF-8";
+    case TC_JSON_DEEP: return "the answer is nested too deeply";
+    case TC_JSON_BOM: return "the answer begins with a byte order mark";
+    default: return "the answer is not valid JSON";
+  }
+}
+
+/* an envelope of the server in question, whatever it says */
+static bool is_own (const tc_service *s, const tc_envelope *e) {
+  if (s->envelope)
+    return e->shape == TC_SHAPE_LINKIS || e->shape == TC_SHAPE_GATEWAY;
+  return e->shape == TC_SHAPE_LINDORM;
+}
+
+/* the gateway made it up itself: the service behind may have worked on */
+static bool gateway_failed (const tc_envelope *e, int http_status) {
+  return e->shape == TC_SHAPE_GATEWAY && http_status >= 500;
+}
+
+/* only a refusal proves that nothing was done */
+static bool refused (int http_status) {
+  return http_status >= 400 && http_status < 500 && http_status != 408;
+}
+
+static bool passing (int http_status) {
+  return http_status == 429 || http_status == 408 || http_status >= 500;
+}
+
+/* ---- the parts of the judgement ---- */
+
+static void judge_http (tc_verdict *v, int http_status) {
+  bad(v, http_status == 401 ? "auth" : "http",
+      refused(http_status) ? "rejected" : "unknown", NULL);
+  v->retryable = passing(http_status);
+}
+
+static void judge_strange (tc_verdict *v, int http_status) {
+  if (http_status >= 300) {
+    judge_http(v, http_status);
+    if (v->envelope.message.len == 0 || v->envelope.shape == TC_SHAPE_BROKEN ||
+        v->envelope.shape == TC_SHAPE_HTML)
+      v->why = strange(&v->envelope);
+    return;
+  }
+  bad(v, "protocol", "unknown", strange(&v->envelope));
+  v->retryable = v->envelope.shape == TC_SHAPE_EMPTY ||
+                 v->envelope.shape == TC_SHAPE_HTML ||
+                 v->envelope.fault == TC_JSON_CUT;
+}
+
+/* codes of a gateway that does not know the service or instance yet */
+static bool not_there_yet (int64_t code) {
+  return code == 10050 || code == 11011 || code == 11012;
+}
+
+static void judge_no (tc_verdict *v, int http_status) {
+  const tc_envelope *e = &v->envelope;
+  if (e->login)
+    bad(v, "auth", "rejected", NULL);
+  else if (gateway_failed(e, http_status))
+    judge_http(v, http_status);
+  else if (e->shape == TC_SHAPE_GATEWAY)
+    bad(v, "http", "rejected", NULL);
+  else
+    bad(v, "service", "rejected", NULL);
+  v->retryable = v->retryable || not_there_yet(e->code) ||
+                 http_status == 429 || http_status == 503;
+}
+
+static bool is_blank (tc_slice s) {
+  for (size_t i = 0; i < s.len; i++)
+    if (s.ptr[i] != ' ' && s.ptr[i] != '\t') return false;
+  return true;
+}
+
+/* a yes that lacks what it must bring is no answer */
+static void judge_yes (tc_verdict *v, const tc_operation *op) {
+  const tc_envelope *e = &v->envelope;
+  if ((op->flags & TC_NAMED) && (!e->message_json || is_blank(e->message)))
+    bad(v, "protocol", "unknown", "the answer names no job");
+  else if (op->decoder == TC_DECODE_DATA && e->data.len == 0)
+    bad(v, "protocol", "unknown", "the answer has no data");
+}
+
+static void judge_document (tc_verdict *v, const tc_service *s,
+                            const tc_operation *op, int http_status) {
+  if (!is_own(s, &v->envelope))
+    judge_strange(v, http_status);
+  else if (!v->envelope.ok)
+    judge_no(v, http_status);
+  else
+    judge_yes(v, op);
+}
+
+/* a file is named by Content-Disposition; without it the text "error(…)", an
+   envelope, a page and nothing at all are failures, and the rest is the file:
+   the published page promises no header (linkis-wire 3.12.3) */
+static void judge_stream (tc_verdict *v, const tc_service *s,
+                          const tc_reply *r) {
+  tc_shape shape = v->envelope.shape;
+  size_t len = s->stream_error != NULL ? strlen(s->stream_error) : 0;
+  bool told = len > 0 && r->body.len >= len &&
+              memcmp(r->body.ptr, s->stream_error, len) == 0;
+  if (is_own(s, &v->envelope) && !v->envelope.ok)
+    judge_no(v, r->http_status);
+  else if (r->http_status != 200)
+    judge_strange(v, r->http_status);
+  else if (r->disposition != NULL || r->saved)
+    return;
+  else if (told)
+    bad(v, "service", NULL, NULL);
+  else if (shape == TC_SHAPE_EMPTY || shape == TC_SHAPE_HTML)
+    bad(v, "protocol", NULL, shape == TC_SHAPE_EMPTY
+                               ? "the answer is empty"
+                               : "the answer is a page, not a file");
+  else if (r->to_file)
+    bad(v, "protocol", NULL, "the answer is not a file");
+}
+
+static void judge_reply (tc_verdict *v, const tc_service *s,
+                         const tc_operation *op, const tc_reply *r) {
+  bool stream = op->decoder == TC_DECODE_STREAM;
+  v->read = true;
+  if (stream && r->http_status == 200 && r->disposition != NULL)
+    v->envelope.shape = TC_SHAPE_TEXT; /* data: nothing to read in it */
+  else
+    tc_envelope_read(&v->envelope, r->body.ptr, r->body.len, r->http_status);
+  if (r->http_status >= 300 && r->http_status < 400)
+    bad(v, "http", "unknown", "a redirect, which is never followed");
+  else if (stream)
+    judge_stream(v, s, r);
+  else
+    judge_document(v, s, op, r->http_status);
+}
+
+static void judge_fault (tc_verdict *v, const tc_reply *r) {
+  bad(v, tc_fault_kind(r->fault), r->sent ? "unknown" : "not_sent", NULL);
+  v->retryable = r->fault == TC_FAULT_NETWORK ||
+                 r->fault == TC_FAULT_TIMEOUT;
+}
+
+void tc_judge (tc_verdict *v, const tc_service *s, const tc_operation *op,
+               const tc_reply *r) {
+  memset(v, 0, sizeof *v);
+  if (r->fault != TC_FAULT_NONE)
+    judge_fault(v, r);
+  else
+    judge_reply(v, s, op, r);
+  if (!(op->flags & TC_CHANGES))
+    v->outcome = NULL;
+  else if (v->outcome != NULL && strcmp(v->outcome, "not_sent") != 0)
+    v->retryable = false;
+}
+
+/* ---- foreign bytes in our messages ---- */
+
+static size_t utf8_length (tc_slice s, size_t at) {
+  unsigned char c = (unsigned char)s.ptr[at];
+  size_t len = c < 0x80 ? 1 : c >= 0xC2 && c < 0xE0 ? 2
+             : c >= 0xE0 && c < 0xF0 ? 3 : c >= 0xF0 && c < 0xF5 ? 4 : 0;
+  if (len > s.len - at) return 0;
+  for (size_t i = 1; i < len; i++)
+    if (((unsigned char)s.ptr[at + i] & 0xC0) != 0x80) return 0;
+  return len;
+}
+
+/* what a terminal or a log may be shown: valid UTF-8 without controls */
+bool tc_printable (tc_buffer *out, tc_slice text, size_t most) {
+  size_t at = 0;
+  while (at < text.len && out->len < most) {
+    size_t len = utf8_length(text, at);
+    unsigned char c = (unsigned char)text.ptr[at];
+    tc_status status;
+    if (len == 0 || c == 0x7F || (c < 0x20 && c != '\n' && c != '\t'))
+      status = tc_buffer_addchar(out, len == 0 ? '?' : ' ');
+    else
+      status = tc_buffer_add(out, text.ptr + at, len);
+    if (status != TC_OK) return false;
+    at += len == 0 ? 1 : len;
+  }
+  return true;
+}

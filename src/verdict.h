@@ -1,0 +1,26 @@
+/*
+** verdict.h: what a reply means for its operation: good, or which kind of
+** failure, and what became of a call that changes state (reliability.md 5).
+** Knows the service tables and reply shapes; knows no Lua.
+*/
+#ifndef TC_VERDICT_H
+#define TC_VERDICT_H
+
+#include "envelope.h"
+#include "service.h"
+#include "transport.h"
+
+typedef struct tc_verdict {
+  const char *kind;    /* NULL: good */
+  const char *outcome; /* NULL for reads and for what is good */
+  const char *why;     /* in words, when the reply itself says nothing */
+  bool retryable;
+  bool read;           /* a reply came and envelope describes it */
+  tc_envelope envelope;
+} tc_verdict;
+
+void tc_judge (tc_verdict *v, const tc_service *s, const tc_operation *op,
+               const tc_reply *r);
+bool tc_printable (tc_buffer *out, tc_slice text, size_t most);
+
+#endif
