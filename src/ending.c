@@ -1,0 +1,190 @@
+/*
+** ending.c: what libcurl knows of an exchange when it ends: phase, headers,
+** whether anything was sent, and its codes in our words.
+*/
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "net.h"
+
+#define AGES 1e9 /* seconds; a longer Retry-After is garbage */
+
+const char *tc_phase_name (tc_phase phase) {
+  static const char *const names[] = {
+    "waiting for a free connection", "looking up the name", "connecting",
+    "in the TLS handshake", "sending the request", "waiting for the answer",
+    "reading the answer"
+  };
+  return names[phase];
+}
+
+const char *tc_fault_kind (tc_fault fault) {
+  static const char *const kinds[] = {
+    NULL, "network", "timeout", "tls", "protocol", "too_large", "io",
+    "memory", "interrupted", "closed"
+  };
+  return kinds[fault];
+}
+
+const char *tc_curl_header (CURL *c, const char *name) {
+  struct curl_header *h;
+  if (curl_easy_header(c, name, 0, CURLH_HEADER, -1, &h) != CURLHE_OK)
+    return NULL;
+  return h->value;
+}
+
+static char *copy (const char *text) {
+  return text != NULL ? strdup(text) : NULL;
+}
+
+static bool took (CURL *c, CURLINFO info) {
+  curl_off_t t = 0;
+  curl_easy_getinfo(c, info, &t);
+  return t > 0;
+}
+
+static tc_phase find_phase (CURL *c) {
+  char *scheme = NULL;
+  long request = 0;
+  curl_easy_getinfo(c, CURLINFO_SCHEME, &scheme);
+  curl_easy_getinfo(c, CURLINFO_REQUEST_SIZE, &request);
+  if (took(c, CURLINFO_STARTTRANSFER_TIME_T)) return TC_PHASE_READ;
+  if (request > 0) return TC_PHASE_WAIT;
+  if (took(c, CURLINFO_PRETRANSFER_TIME_T)) return TC_PHASE_SEND;
+  if (took(c, CURLINFO_CONNECT_TIME_T))
+    return took(c, CURLINFO_APPCONNECT_TIME_T) ? TC_PHASE_SEND
+                                               : TC_PHASE_HANDSHAKE;
+  return took(c, CURLINFO_NAMELOOKUP_TIME_T) ? TC_PHASE_CONNECT
+                                             : TC_PHASE_LOOKUP;
+}
+
+/* seconds, or the one form of date that HTTP allows to be sent */
+static double parse_retry_after (const char *s) {
+  size_t len = strlen(s);
+  double seconds = -1;
+  if (len > 0 && strspn(s, "0123456789") == len)
+    seconds = len <= 10 ? (double)strtoll(s, NULL, 10) : AGES + 1;
+  else if (len == 29 && strcmp(s + 25, " GMT") == 0) {
+    time_t when = curl_getdate(s, NULL), now = time(NULL);
+    if (when != (time_t)-1) seconds = when > now ? difftime(when, now) : 0;
+  }
+  return seconds <= AGES ? seconds : -1;
+}
+
+/* scheme and host of where the server points, and nothing that may hold a
+   secret: no user, no path, no query */
+static char *redirect_host (const char *url) {
+  const char *host, *end, *at;
+  char *out;
+  if (url == NULL || (host = strstr(url, "://")) == NULL) return NULL;
+  host += 3;
+  end = host + strcspn(host, "/?#");
+  for (at = host; at < end; at++)
+    if (*at == '@') host = at + 1;
+  out = strndup(url, (size_t)(end - url));
+  if (out != NULL) {
+    size_t scheme = (size_t)(strstr(url, "://") - url) + 3;
+    memmove(out + scheme, host, (size_t)(end - host));
+    out[scheme + (size_t)(end - host)] = '\0';
+  }
+  return out;
+}
+
+static void read_headers (tc_reply *r, CURL *c, bool stream) {
+  char *text = NULL;
+  const char *retry;
+  curl_easy_getinfo(c, CURLINFO_CONTENT_TYPE, &text);
+  r->content_type = copy(text);
+  if (stream) {
+    r->disposition = copy(tc_curl_header(c, "Content-Disposition"));
+    r->framed = tc_curl_header(c, "Content-Length") != NULL ||
+                tc_curl_header(c, "Transfer-Encoding") != NULL;
+  }
+  if (r->http_status >= 300 && r->http_status < 400) {
+    curl_easy_getinfo(c, CURLINFO_REDIRECT_URL, &text);
+    r->redirect = redirect_host(text);
+  }
+  retry = r->http_status >= 400 ? tc_curl_header(c, "Retry-After") : NULL;
+  if (retry != NULL)
+    r->retry_after = parse_retry_after(retry);
+}
+
+/* then libcurl takes one of them for the end of the body */
+static bool lengths_differ (CURL *c) {
+  const char *name = "Content-Length", *first = tc_curl_header(c, name);
+  struct curl_header *h;
+  for (size_t i = 1; first != NULL; i++) {
+    if (curl_easy_header(c, name, i, CURLH_HEADER, -1, &h) != CURLHE_OK) break;
+    if (strcmp(h->value, first) != 0) return true;
+  }
+  return false;
+}
+
+/* whether a byte left. On a fresh connection an empty count is a proof; on
+   one used before libcurl may have sent and begun anew (reliability.md 0) */
+static bool was_sent (CURL *c) {
+  long request = 0;
+  curl_easy_getinfo(c, CURLINFO_REQUEST_SIZE, &request);
+  return request > 0;
+}
+
+void tc_exchange_read (tc_exchange *x) {
+  tc_reply *r = &x->reply;
+  CURL *c = x->handle->curl;
+  long status = 0;
+  curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
+  r->http_status = (int)status;
+  r->sent = was_sent(c);
+  if (r->fault != TC_FAULT_NONE) {
+    r->phase = find_phase(c);
+    if (r->detail == NULL && x->handle->error[0] != '\0')
+      r->detail = strdup(x->handle->error);
+  }
+  read_headers(r, c, x->request.stream);
+  if (r->fault == TC_FAULT_NONE && x->request.stream && lengths_differ(c)) {
+    r->fault = TC_FAULT_PROTOCOL;
+    r->detail = strdup("the headers tell two different lengths");
+  }
+}
+
+/* ---- libcurl's codes in our words ---- */
+
+static tc_fault memory_or_protocol (const tc_exchange *x) {
+  return tc_curl_failures() != x->failures ? TC_FAULT_MEMORY
+                                           : TC_FAULT_PROTOCOL;
+}
+
+tc_fault tc_exchange_fault (const tc_exchange *x, CURLcode rc) {
+  switch (rc) {
+    case CURLE_OK: return TC_FAULT_NONE;
+    case CURLE_OPERATION_TIMEDOUT: return TC_FAULT_TIMEOUT;
+    case CURLE_OUT_OF_MEMORY: return memory_or_protocol(x);
+    case CURLE_FILESIZE_EXCEEDED: return TC_FAULT_TOO_LARGE;
+    case CURLE_RECV_ERROR:
+      return strstr(x->handle->error, "chunked-encoding") != NULL
+               ? TC_FAULT_PROTOCOL : TC_FAULT_NETWORK;
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_SSL_ENGINE_NOTFOUND:
+    case CURLE_SSL_ENGINE_SETFAILED:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CIPHER:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_USE_SSL_FAILED:
+    case CURLE_SSL_ENGINE_INITFAILED:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_SHUTDOWN_FAILED:
+    case CURLE_SSL_CRL_BADFILE:
+    case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
+    case CURLE_SSL_INVALIDCERTSTATUS:
+    case CURLE_SSL_CLIENTCERT: return TC_FAULT_TLS;
+    case CURLE_UNSUPPORTED_PROTOCOL:
+    case CURLE_URL_MALFORMAT:
+    case CURLE_WEIRD_SERVER_REPLY:
+    case CURLE_BAD_CONTENT_ENCODING:
+    case CURLE_TOO_MANY_REDIRECTS:
+    case CURLE_WRITE_ERROR: return TC_FAULT_PROTOCOL;
+    default: return TC_FAULT_NETWORK;
+  }
+}

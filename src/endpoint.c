@@ -1,0 +1,413 @@
+/*
+** endpoint.c: one server: its fixed curl profile (reliability.md 5), its
+** session cookies, and the handles that are used again and again.
+*/
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "net.h"
+#include "secret.h"
+
+#define IDLE_MOST 64
+#define TOKEN "Token-"
+
+/* ---- headers ---- */
+
+static bool append (struct curl_slist **list, const char *line) {
+  struct curl_slist *longer = curl_slist_append(*list, line);
+  if (longer == NULL) return false;
+  *list = longer;
+  return true;
+}
+
+static bool fill (struct curl_slist **list, const char *const *h, bool bare,
+                  tc_content content) {
+  if (content != TC_BODY_NONE && !append(list, "Expect:")) return false;
+  if (content == TC_BODY_JSON &&
+      !append(list, "Content-Type: application/json"))
+    return false;
+  for (; h != NULL && *h != NULL; h++) {
+    if (bare && strncasecmp(*h, TOKEN, sizeof TOKEN - 1) == 0) continue;
+    if (!append(list, *h)) return false;
+  }
+  return true;
+}
+
+static bool fill_all (tc_headers *h, const char *const *headers) {
+  static const tc_content contents[] = {
+    TC_BODY_NONE, TC_BODY_JSON, TC_BODY_FORM
+  };
+  for (int bare = 0; bare < 2; bare++)
+    for (size_t i = 0; i < sizeof contents / sizeof *contents; i++)
+      if (!fill(&h->lists[bare][contents[i]], headers, bare, contents[i]))
+        return false;
+  return true;
+}
+
+static void free_headers (tc_headers *h) {
+  while (h != NULL) {
+    tc_headers *older = h->older;
+    for (int bare = 0; bare < 2; bare++)
+      for (int content = 0; content <= TC_BODY_FORM; content++)
+        curl_slist_free_all(h->lists[bare][content]);
+    free(h);
+    h = older;
+  }
+}
+
+bool tc_endpoint_set_headers (tc_endpoint *e, const char *const *headers) {
+  tc_headers *h = calloc(1, sizeof *h);
+  if (h == NULL) return false;
+  if (!fill_all(h, headers)) {
+    free_headers(h);
+    return false;
+  }
+  h->older = e->headers;
+  e->headers = h;
+  tc_endpoint_landed(e);
+  return true;
+}
+
+/* headers that were replaced go when no exchange can be using them */
+void tc_endpoint_landed (tc_endpoint *e) {
+  if (e->flying_count > 0 || e->headers == NULL) return;
+  free_headers(e->headers->older);
+  e->headers->older = NULL;
+}
+
+/* ---- the profile ---- */
+
+typedef struct numeric {
+  CURLoption option;
+  long value;
+} numeric;
+
+static const numeric profile[] = {
+  { CURLOPT_FOLLOWLOCATION, 0 },       /* a token would follow (F22) */
+  { CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1 },
+  { CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2 },
+  { CURLOPT_SSL_SESSIONID_CACHE, 0 },  /* double free without memory */
+  { CURLOPT_NETRC, CURL_NETRC_IGNORED },
+  { CURLOPT_NOSIGNAL, 1 },
+  { CURLOPT_QUICK_EXIT, 1 },           /* name servers that never answer */
+  { CURLOPT_PATH_AS_IS, 1 },
+  { CURLOPT_DISALLOW_USERNAME_IN_URL, 1 },
+  { CURLOPT_TCP_NODELAY, 1 },
+  { CURLOPT_TCP_KEEPALIVE, 1 },        /* for the calls that may be silent */
+  { CURLOPT_MAXAGE_CONN, 30 },
+  { CURLOPT_MAXLIFETIME_CONN, 3600 },
+  { CURLOPT_LOW_SPEED_LIMIT, 1 },
+  { CURLOPT_HTTPGET, 1 },
+  { CURLOPT_NOPROGRESS, 1 }
+};
+
+static bool set_profile (CURL *c) {
+  for (size_t i = 0; i < sizeof profile / sizeof *profile; i++)
+    if (curl_easy_setopt(c, profile[i].option, profile[i].value) != CURLE_OK)
+      return false;
+  return curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https") ==
+           CURLE_OK &&
+         curl_easy_setopt(c, CURLOPT_ACCEPT_ENCODING, "gzip") == CURLE_OK;
+}
+
+static bool set_text (CURL *c, CURLoption option, const char *value,
+                      const char *name, const char **why) {
+  if (value == NULL) return true;
+  switch (curl_easy_setopt(c, option, value)) {
+    case CURLE_OK: return true;
+    case CURLE_OUT_OF_MEMORY: return false;
+    default: *why = name; return false;
+  }
+}
+
+static bool set_proxy (CURL *c, const tc_settings *s, const char **why) {
+  if (s->proxy != NULL && strcmp(s->proxy, "env") == 0) return true;
+  return set_text(c, CURLOPT_PROXY, s->proxy != NULL ? s->proxy : "", "proxy",
+                  why) &&
+         set_text(c, CURLOPT_NOPROXY, s->proxy != NULL ? "" : "*", "proxy",
+                  why);
+}
+
+static bool set_texts (CURL *c, const tc_settings *s, const char **why) {
+  return set_text(c, CURLOPT_USERAGENT, s->user_agent, "user_agent", why) &&
+         set_text(c, CURLOPT_COOKIE, s->cookie, "cookie", why) &&
+         set_text(c, CURLOPT_USERNAME, s->user, "user", why) &&
+         set_text(c, CURLOPT_PASSWORD, s->password, "password", why) &&
+         set_text(c, CURLOPT_CAINFO, s->ca_file, "ca_file", why) &&
+         set_text(c, CURLOPT_CAPATH, s->ca_path, "ca_path", why) &&
+         set_text(c, CURLOPT_SSLCERT, s->cert, "cert", why) &&
+         set_text(c, CURLOPT_SSLKEY, s->key, "key", why) &&
+         set_text(c, CURLOPT_KEYPASSWD, s->key_password, "key_password",
+                  why) &&
+         set_proxy(c, s, why);
+}
+
+static void set_callbacks (CURL *c, tc_loop *l) {
+  curl_easy_setopt(c, CURLOPT_OPENSOCKETFUNCTION, tc_loop_open_socket);
+  curl_easy_setopt(c, CURLOPT_OPENSOCKETDATA, l);
+  curl_easy_setopt(c, CURLOPT_CLOSESOCKETFUNCTION, tc_loop_close_socket);
+  curl_easy_setopt(c, CURLOPT_CLOSESOCKETDATA, l);
+  curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, tc_exchange_body);
+  curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, tc_exchange_header);
+}
+
+static bool set_fixed (CURL *c, tc_endpoint *e) {
+  const tc_settings *s = &e->settings;
+  set_callbacks(c, e->loop);
+  curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, s->insecure ? 0L : 1L);
+  curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, s->insecure ? 0L : 2L);
+  if (s->user != NULL)
+    curl_easy_setopt(c, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
+  if (curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS,
+                       (long)(s->connect_timeout * 1000)) != CURLE_OK ||
+      curl_easy_setopt(c, CURLOPT_URL, s->url) != CURLE_OK)
+    return false;
+  return e->share == NULL ||
+         /* the name of no file: what switches the cookie engine on */
+         (curl_easy_setopt(c, CURLOPT_COOKIEFILE, "") == CURLE_OK &&
+          curl_easy_setopt(c, CURLOPT_SHARE, e->share) == CURLE_OK);
+}
+
+/* never a copy of another: curl_easy_duphandle crashes without memory */
+static CURL *new_curl (tc_endpoint *e, const char **why) {
+  CURL *c = curl_easy_init();
+  if (c != NULL && set_profile(c) && set_texts(c, &e->settings, why) &&
+      set_fixed(c, e))
+    return c;
+  curl_easy_cleanup(c);
+  return NULL;
+}
+
+/* ---- settings of our own ---- */
+
+#define TEXT(name) offsetof(tc_settings, name)
+
+static const size_t texts[] = {
+  TEXT(url), TEXT(cookie), TEXT(user), TEXT(password), TEXT(user_agent),
+  TEXT(proxy), TEXT(ca_file), TEXT(ca_path), TEXT(cert), TEXT(key),
+  TEXT(key_password)
+};
+
+static const char **text_at (tc_settings *s, size_t i) {
+  return (const char **)(void *)((char *)s + texts[i]);
+}
+
+static bool copy_settings (tc_settings *to, const tc_settings *from) {
+  bool fine = true;
+  *to = *from;
+  to->host = NULL;
+  to->headers = NULL;
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    const char **text = text_at(to, i);
+    if (*text == NULL) continue;
+    *text = strdup(*text);
+    fine = fine && *text != NULL;
+  }
+  return fine;
+}
+
+static void free_settings (tc_settings *s) {
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    const char **text = text_at(s, i);
+    if (*text != NULL) tc_wipe((char *)*text, strlen(*text));
+    free((char *)*text);
+    *text = NULL;
+  }
+}
+
+/* The URL of a handle stays the same, calls differ by their request target:
+   libcurl spends a fifth of a call on writing out a long URL. A session needs
+   the path in the URL, for its cookies may have one; and with a proxy the
+   target would have to be the whole URL. */
+static void set_origin (tc_endpoint *e) {
+  char *url = (char *)e->settings.url;
+  char *path = strchr(strstr(url, "://") + 3, '/');
+  size_t origin = path != NULL ? (size_t)(path - url) : strlen(url);
+  if (!e->settings.session) url[origin] = '\0';
+  if (e->settings.proxy == NULL) e->origin = origin;
+}
+
+static bool make_share (tc_endpoint *e) {
+  if (!e->settings.session) return true;
+  e->share = curl_share_init();
+  return e->share != NULL &&
+         curl_share_setopt(e->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_COOKIE) ==
+           CURLSHE_OK;
+}
+
+/* the first handle shows whether libcurl takes the settings */
+static bool make_first (tc_endpoint *e, const char **why) {
+  CURL *c = new_curl(e, why);
+  if (e->share != NULL) e->jar = c;
+  else curl_easy_cleanup(c);
+  return c != NULL;
+}
+
+/* ---- handles ---- */
+
+static tc_handle *new_handle (tc_endpoint *e) {
+  const char *why;
+  tc_handle *h = calloc(1, sizeof *h);
+  if (h == NULL) return NULL;
+  h->curl = new_curl(e, &why);
+  h->verb = "GET";
+  if (h->curl == NULL) {
+    free(h);
+    return NULL;
+  }
+  curl_easy_setopt(h->curl, CURLOPT_ERRORBUFFER, h->error);
+  curl_easy_setopt(h->curl, CURLOPT_PRIVATE, h);
+  curl_easy_setopt(h->curl, CURLOPT_WRITEDATA, h);
+  curl_easy_setopt(h->curl, CURLOPT_HEADERDATA, h);
+  return h;
+}
+
+tc_handle *tc_endpoint_handle (tc_endpoint *e) {
+  tc_handle *h = e->idle;
+  if (h == NULL) return new_handle(e);
+  e->idle = h->next;
+  e->idle_count--;
+  return h;
+}
+
+static void free_handle (tc_handle *h) {
+  curl_easy_cleanup(h->curl);
+  free(h);
+}
+
+void tc_endpoint_put_back (tc_endpoint *e, tc_handle *h) {
+  h->exchange = NULL;
+  if (e->closed || e->idle_count >= IDLE_MOST) {
+    free_handle(h);
+    return;
+  }
+  h->next = e->idle;
+  e->idle = h;
+  e->idle_count++;
+}
+
+/* ---- making and ending ---- */
+
+static void link_to_loop (tc_endpoint *e) {
+  tc_loop *l = e->loop;
+  e->next = l->endpoints;
+  if (e->next != NULL) e->next->prev = e;
+  l->endpoints = e;
+}
+
+static void unlink_from_loop (tc_endpoint *e) {
+  if (e->prev != NULL) e->prev->next = e->next;
+  else e->loop->endpoints = e->next;
+  if (e->next != NULL) e->next->prev = e->prev;
+}
+
+tc_endpoint *tc_endpoint_new (tc_loop *l, const tc_settings *s,
+                              const char **why) {
+  tc_endpoint *e = calloc(1, sizeof *e);
+  *why = NULL;
+  if (e == NULL) return NULL;
+  e->refs = 1;
+  e->loop = l;
+  l->refs++;
+  link_to_loop(e);
+  e->flying_most = s->max_connections;
+  e->idle_s = (long)(s->idle_timeout + 0.999);
+  e->host = strdup(s->host);
+  if (copy_settings(&e->settings, s) && e->host != NULL) {
+    set_origin(e);
+    if (make_share(e) && make_first(e, why) &&
+        tc_endpoint_set_headers(e, s->headers))
+      return e;
+  }
+  tc_endpoint_close(e);
+  tc_endpoint_release(e);
+  return NULL;
+}
+
+static void free_handles (tc_endpoint *e) {
+  while (e->idle != NULL) {
+    tc_handle *h = e->idle;
+    e->idle = h->next;
+    free_handle(h);
+  }
+  e->idle_count = 0;
+}
+
+/* handles before the share they use, headers last. In a child only what
+   cannot reach a socket is given back */
+static void free_curl (tc_endpoint *e) {
+  free_handles(e);
+  if (e->jar != NULL) curl_easy_cleanup(e->jar);
+  if (e->share != NULL) curl_share_cleanup(e->share);
+  e->jar = NULL;
+  e->share = NULL;
+  free_headers(e->headers);
+  e->headers = NULL;
+}
+
+void tc_endpoint_close (tc_endpoint *e) {
+  if (e->closed) return;
+  e->closed = true;
+  if (tc_loop_forked(e->loop)) return;
+  while (e->waiting.first != NULL)
+    tc_exchange_cancel(e->waiting.first, TC_FAULT_CLOSED);
+  while (e->flying.first != NULL)
+    tc_exchange_cancel(e->flying.first, TC_FAULT_CLOSED);
+  free_curl(e);
+}
+
+void tc_endpoint_release (tc_endpoint *e) {
+  if (--e->refs > 0) return;
+  tc_endpoint_close(e);
+  unlink_from_loop(e);
+  tc_loop_release(e->loop);
+  free_settings(&e->settings);
+  free(e->host);
+  free(e);
+}
+
+bool tc_endpoint_closed (const tc_endpoint *e) {
+  return e->closed || tc_loop_forked(e->loop);
+}
+
+const char *tc_endpoint_host (const tc_endpoint *e) { return e->host; }
+
+tc_loop *tc_endpoint_loop (const tc_endpoint *e) { return e->loop; }
+
+/* ---- session ---- */
+
+void tc_endpoint_forget_session (tc_endpoint *e) {
+  if (e->share != NULL && !tc_endpoint_closed(e))
+    curl_easy_setopt(e->jar, CURLOPT_COOKIELIST, "ALL");
+}
+
+enum { EXPIRES = 4, NAME, VALUE }; /* of the seven fields of a cookie */
+
+/* the field as libcurl writes it, with tabs between */
+static tc_slice cookie_field (const char *line, int n) {
+  tc_slice field = { line, 0 };
+  for (; n > 0 && *field.ptr != '\0'; n--) {
+    field.ptr += strcspn(field.ptr, "\t");
+    if (*field.ptr == '\t') field.ptr++;
+  }
+  field.len = strcspn(field.ptr, "\t");
+  return field;
+}
+
+static bool is_over (const char *line) {
+  long long when = strtoll(cookie_field(line, EXPIRES).ptr, NULL, 10);
+  return when != 0 && when <= (long long)time(NULL);
+}
+
+void tc_endpoint_cookies (tc_endpoint *e, tc_cookie_seen *see, void *to) {
+  struct curl_slist *list = NULL;
+  if (e->share == NULL || tc_endpoint_closed(e)) return;
+  curl_easy_getinfo(e->jar, CURLINFO_COOKIELIST, &list);
+  for (struct curl_slist *at = list; at != NULL; at = at->next)
+    if (!is_over(at->data))
+      see(to, cookie_field(at->data, NAME), cookie_field(at->data, VALUE));
+  curl_slist_free_all(list);
+}

@@ -1,0 +1,373 @@
+/*
+** loop.c: drives libcurl's multi by its socket interface. Sockets of libcurl
+** stay watched while they idle in its pool: to end the watch after each
+** exchange and to begin it again would be two system calls a call.
+*/
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "net.h"
+
+#define WANTED (TC_POLL_IN | TC_POLL_OUT)
+#define OURS 8 /* opened by us: we are told when it is closed */
+#define EVENTS 64
+#define POOL_MOST 256L
+#define RETRY_WATCH 0.05
+
+/* ---- once for the process ---- */
+
+static pthread_mutex_t curl_lock = PTHREAD_MUTEX_INITIALIZER;
+static bool curl_ready;
+static unsigned curl_failures;
+static unsigned fork_generation;
+
+static void *count (void *p) {
+  if (p == NULL) __atomic_fetch_add(&curl_failures, 1, __ATOMIC_RELAXED);
+  return p;
+}
+
+static void *counted_malloc (size_t n) { return count(malloc(n)); }
+static void *counted_calloc (size_t n, size_t m) { return count(calloc(n, m)); }
+static void *counted_realloc (void *p, size_t n) { return count(realloc(p, n)); }
+static char *counted_strdup (const char *s) { return count(strdup(s)); }
+
+static void in_child (void) { fork_generation++; }
+
+/* libcurl says "out of memory" for too long a header as well (F14), hence
+   the counting; the module is never unloaded, so the functions stay */
+bool tc_curl_ready (void) {
+  pthread_mutex_lock(&curl_lock);
+  if (!curl_ready &&
+      curl_global_init_mem(CURL_GLOBAL_DEFAULT, counted_malloc, free,
+                           counted_realloc, counted_strdup,
+                           counted_calloc) == CURLE_OK)
+    curl_ready = pthread_atfork(NULL, NULL, in_child) == 0;
+  pthread_mutex_unlock(&curl_lock);
+  return curl_ready;
+}
+
+unsigned tc_curl_failures (void) {
+  return __atomic_load_n(&curl_failures, __ATOMIC_RELAXED);
+}
+
+/* ---- lists ---- */
+
+void tc_list_add (tc_list *list, tc_exchange *x) {
+  x->next = NULL;
+  x->prev = list->last;
+  if (list->last != NULL) list->last->next = x;
+  else list->first = x;
+  list->last = x;
+}
+
+void tc_list_remove (tc_list *list, tc_exchange *x) {
+  if (x->prev != NULL) x->prev->next = x->next;
+  else list->first = x->next;
+  if (x->next != NULL) x->next->prev = x->prev;
+  else list->last = x->prev;
+  x->next = x->prev = NULL;
+}
+
+/* ---- sockets, as libcurl opens, wants and closes them ---- */
+
+static bool socket_room (tc_loop *l, size_t fd) {
+  size_t room = l->socket_room == 0 ? 64 : l->socket_room;
+  unsigned char *sockets;
+  if (fd < l->socket_room) return true;
+  while (room <= fd) room *= 2;
+  sockets = realloc(l->sockets, room);
+  if (sockets == NULL) return false;
+  memset(sockets + l->socket_room, 0, room - l->socket_room);
+  l->sockets = sockets;
+  l->socket_room = room;
+  return true;
+}
+
+static int new_socket (const struct curl_sockaddr *a) {
+#ifdef SOCK_CLOEXEC
+  return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+#else
+  int fd = socket(a->family, a->socktype, a->protocol);
+  if (fd >= 0) fcntl(fd, F_SETFD, FD_CLOEXEC);
+  return fd;
+#endif
+}
+
+curl_socket_t tc_loop_open_socket (void *loop, curlsocktype purpose,
+                                   struct curl_sockaddr *address) {
+  tc_loop *l = loop;
+  int fd = new_socket(address);
+  (void)purpose;
+  if (fd < 0) return CURL_SOCKET_BAD;
+  if (!socket_room(l, (size_t)fd)) {
+    count(NULL);
+    close(fd);
+    return CURL_SOCKET_BAD;
+  }
+  l->sockets[fd] = OURS;
+  tc_poller_forget(&l->poller, fd); /* a new one, whoever had the number */
+  return fd;
+}
+
+int tc_loop_close_socket (void *loop, curl_socket_t fd) {
+  tc_loop *l = loop;
+  if ((size_t)fd < l->socket_room) l->sockets[fd] = 0;
+  /* explicitly: a child of ours may hold the same socket open */
+  tc_poller_watch(&l->poller, fd, 0);
+  return close(fd);
+}
+
+static int wanted (int what) {
+  switch (what) {
+    case CURL_POLL_IN: return TC_POLL_IN;
+    case CURL_POLL_OUT: return TC_POLL_OUT;
+    case CURL_POLL_INOUT: return TC_POLL_IN | TC_POLL_OUT;
+    default: return 0;
+  }
+}
+
+/* never fails, for a failure here would be the end of the whole multi */
+static int on_socket (CURL *curl, curl_socket_t fd, int what, void *loop,
+                      void *unused) {
+  tc_loop *l = loop;
+  int want = wanted(what);
+  (void)curl, (void)unused;
+  if (!socket_room(l, (size_t)fd)) {
+    l->missing = l->missing || want != 0;
+    return 0;
+  }
+  l->sockets[fd] = (unsigned char)((l->sockets[fd] & OURS) | want);
+  if (want == 0 && (l->sockets[fd] & OURS)) return 0; /* stays watched */
+  if (!tc_poller_watch(&l->poller, fd, want)) l->missing = true;
+  return 0;
+}
+
+/* libcurl closes a socket that never got connected without telling: what
+   is not wanted now is not ours any more. To be called when one has failed */
+void tc_loop_sweep (tc_loop *l) {
+  for (size_t fd = 0; fd < l->socket_room; fd++)
+    if ((l->sockets[fd] & WANTED) == 0) {
+      l->sockets[fd] = 0;
+      tc_poller_watch(&l->poller, (int)fd, 0);
+    }
+}
+
+static int on_timer (CURLM *multi, long ms, void *loop) {
+  tc_loop *l = loop;
+  (void)multi;
+  l->due = ms < 0 ? HUGE_VAL : ms == 0 ? 0 : tc_now() + (double)ms * 1e-3;
+  return 0;
+}
+
+/* ---- making and ending ---- */
+
+static void set_up (tc_loop *l) {
+  curl_multi_setopt(l->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+  curl_multi_setopt(l->multi, CURLMOPT_SOCKETDATA, l);
+  curl_multi_setopt(l->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+  curl_multi_setopt(l->multi, CURLMOPT_TIMERDATA, l);
+  curl_multi_setopt(l->multi, CURLMOPT_MAXCONNECTS, POOL_MOST);
+  curl_multi_setopt(l->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
+}
+
+tc_loop *tc_loop_new (void) {
+  tc_loop *l;
+  if (!tc_curl_ready() || (l = calloc(1, sizeof *l)) == NULL) return NULL;
+  l->refs = 1;
+  l->due = l->queue_due = l->alarm = HUGE_VAL;
+  l->generation = fork_generation;
+  l->multi = curl_multi_init();
+  if (l->multi == NULL || !tc_poller_open(&l->poller)) {
+    if (l->multi != NULL) curl_multi_cleanup(l->multi);
+    free(l);
+    return NULL;
+  }
+  set_up(l);
+  return l;
+}
+
+bool tc_loop_forked (const tc_loop *l) {
+  return l->generation != fork_generation;
+}
+
+/* in a child the multi is left alone: to close its connections would say
+   goodbye on sockets that the parent goes on using (F37) */
+void tc_loop_release (tc_loop *l) {
+  if (--l->refs > 0) return;
+  if (!tc_loop_forked(l)) curl_multi_cleanup(l->multi);
+  tc_poller_close(&l->poller);
+  free(l->sockets);
+  free(l);
+}
+
+/* ---- turning ---- */
+
+void tc_loop_deliver (tc_loop *l, tc_exchange *x) {
+  x->state = TC_DONE;
+  tc_list_add(&l->done, x);
+}
+
+tc_exchange *tc_loop_take (tc_loop *l) {
+  tc_exchange *x = l->done.first;
+  if (x != NULL) {
+    tc_list_remove(&l->done, x);
+    x->state = TC_TAKEN;
+    l->active--;
+  }
+  return x;
+}
+
+static void collect (tc_loop *l) {
+  CURLMsg *m;
+  int left;
+  while ((m = curl_multi_info_read(l->multi, &left)) != NULL) {
+    CURLcode rc = m->data.result; /* m dies with the removal of its handle */
+    char *handle = NULL;
+    if (m->msg != CURLMSG_DONE) continue;
+    curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &handle);
+    tc_exchange_ended(((tc_handle *)(void *)handle)->exchange, rc);
+  }
+}
+
+static bool is_flying (const tc_loop *l) {
+  for (const tc_endpoint *e = l->endpoints; e != NULL; e = e->next)
+    if (e->flying.first != NULL) return true;
+  return false;
+}
+
+bool tc_loop_mend (tc_loop *l) {
+  CURLM *fresh;
+  if (!l->broken) return true;
+  if (is_flying(l)) return false;
+  if ((fresh = curl_multi_init()) == NULL) return false;
+  curl_multi_cleanup(l->multi);
+  l->multi = fresh;
+  set_up(l);
+  tc_loop_sweep(l);
+  l->due = HUGE_VAL;
+  l->broken = false;
+  return true;
+}
+
+/* ends all that is in flight: see act */
+static void give_up (tc_loop *l) {
+  l->broken = true;
+  for (tc_endpoint *e = l->endpoints; e != NULL; e = e->next)
+    while (e->flying.first != NULL)
+      tc_exchange_cancel(e->flying.first, TC_FAULT_MEMORY);
+  tc_loop_mend(l);
+}
+
+/* Without memory libcurl forgets a socket or a timer, and divides by zero
+   when it comes upon that socket again (7.88, singlesocket): the transfers in
+   flight cannot go on, it does not tell which of them is meant, and the multi
+   must not be used any more. */
+static void act (tc_loop *l, curl_socket_t fd, int mask) {
+  int running;
+  if (curl_multi_socket_action(l->multi, fd, mask, &running) ==
+      CURLM_OUT_OF_MEMORY)
+    give_up(l);
+}
+
+static void run_timers (tc_loop *l) {
+  if (l->due > 0 && l->due > tc_now()) return;
+  l->due = HUGE_VAL;
+  act(l, CURL_SOCKET_TIMEOUT, 0);
+}
+
+static void expire (tc_loop *l) {
+  double now;
+  if (l->queue_due == HUGE_VAL || l->queue_due > (now = tc_now())) return;
+  l->queue_due = HUGE_VAL;
+  for (tc_endpoint *e = l->endpoints; e != NULL; e = e->next)
+    tc_exchange_expire(e, now, &l->queue_due);
+}
+
+static void watch_missing (tc_loop *l) {
+  l->missing = false;
+  for (size_t fd = 0; fd < l->socket_room; fd++) {
+    int want = l->sockets[fd] & WANTED;
+    if (want != 0 && !tc_poller_watch(&l->poller, (int)fd, want))
+      l->missing = true;
+  }
+}
+
+static void serve (tc_loop *l, const tc_event *event) {
+  size_t fd = (size_t)event->fd;
+  int mask = 0;
+  if (fd >= l->socket_room || (l->sockets[fd] & WANTED) == 0) {
+    tc_poller_watch(&l->poller, event->fd, 0); /* an idle one was closed */
+    return;
+  }
+  if (event->events & TC_POLL_IN) mask |= CURL_CSELECT_IN;
+  if (event->events & TC_POLL_OUT) mask |= CURL_CSELECT_OUT;
+  if (event->events & TC_POLL_ERROR) mask |= CURL_CSELECT_ERR;
+  act(l, event->fd, mask);
+}
+
+/* false: a signal came, which somebody above may want to hear of */
+static bool turn (tc_loop *l, double seconds) {
+  tc_event events[EVENTS];
+  int n = tc_poller_wait(&l->poller, events, EVENTS, seconds);
+  for (int i = 0; i < n; i++) serve(l, &events[i]);
+  run_timers(l);
+  if (l->missing) watch_missing(l);
+  collect(l);
+  expire(l);
+  if (l->alarm < HUGE_VAL && l->alarm <= tc_now()) l->alarm = HUGE_VAL;
+  return n >= 0;
+}
+
+double tc_loop_timeout (const tc_loop *l) {
+  double due = l->due < l->queue_due ? l->due : l->queue_due, rest;
+  if (l->done.first != NULL) return 0;
+  if (l->missing && tc_now() + RETRY_WATCH < due) return RETRY_WATCH;
+  if (due == HUGE_VAL) return -1;
+  rest = due - tc_now();
+  return rest > 0 ? rest : 0;
+}
+
+static void arm (tc_loop *l) {
+  double rest = tc_loop_timeout(l);
+  if (!l->watched) return;
+  if (rest >= 0) tc_poller_arm(&l->poller, tc_now() + rest);
+  tc_poller_arm(&l->poller, l->alarm);
+}
+
+void tc_loop_kick (tc_loop *l) {
+  run_timers(l);
+  collect(l);
+  arm(l);
+}
+
+void tc_loop_alarm (tc_loop *l, double seconds) {
+  l->alarm = seconds < 0 ? HUGE_VAL : tc_now() + seconds;
+  arm(l);
+}
+
+size_t tc_loop_active (const tc_loop *l) { return l->active; }
+
+int tc_loop_fd (tc_loop *l) {
+  l->watched = true;
+  arm(l);
+  return l->poller.fd;
+}
+
+void tc_loop_step (tc_loop *l, double timeout) {
+  double end = tc_now(), rest, due;
+  if (timeout > 0) end += timeout < TC_STEP_MOST ? timeout : TC_STEP_MOST;
+  rest = end - tc_now();
+  for (;;) {
+    due = tc_loop_timeout(l);
+    if (!turn(l, due >= 0 && due < rest ? due : rest)) break;
+    rest = end - tc_now();
+    if (l->done.first != NULL || rest <= 0) break;
+  }
+  arm(l);
+}

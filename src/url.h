@@ -1,0 +1,17 @@
+/*
+** url.h: the address of a server, taken apart and checked.
+** Knows libcurl's URL reader, so that both read an address alike.
+*/
+#ifndef TC_URL_H
+#define TC_URL_H
+
+typedef struct tc_url {
+  char *base; /* scheme, host, port and path, without a '/' at the end */
+  char *host; /* host:port, for messages */
+} tc_url;
+
+/* NULL, or what is wrong in words ("" for no memory) */
+const char *tc_url_read (tc_url *u, const char *text);
+void tc_url_free (tc_url *u);
+
+#endif
