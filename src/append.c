@@ -1,0 +1,326 @@
+/*
+** append.c: a file that only grows, by whole pieces, under one writer at a
+** time. A piece that does not fit the disk is taken back, so that a reader
+** never meets half of one that was reported as failed.
+*/
+#define _GNU_SOURCE /* OFD locks */
+
+#include "append.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "failure.h"
+
+#define APPEND_MT "taskclient.append"
+
+typedef struct append {
+  int fd;      /* -1: closed */
+  int broken;  /* errno of a piece that could not be taken back */
+  pid_t owner; /* after a fork two writers would share the lock */
+  char path[1];
+} append;
+
+/* ---- faults ---- */
+
+static append *check (lua_State *L) {
+  return (append *)luaL_checkudata(L, 1, APPEND_MT);
+}
+
+static append *check_open (lua_State *L) {
+  append *a = check(L);
+  luaL_argcheck(L, a->fd >= 0, 1, "the file is closed");
+  return a;
+}
+
+static int fail (lua_State *L, const append *a, int error) {
+  return tc_fail(L, "io", "%s: %s", a->path, strerror(error));
+}
+
+static int fail_locked (lua_State *L, const append *a) {
+  tc_fail(L, "io", "%s: locked, another process or client is using it",
+          a->path);
+  lua_pushboolean(L, 1);
+  lua_setfield(L, -2, "locked");
+  return 2;
+}
+
+/* 0, or the number of results that tell why nothing may be written */
+static int refuse (lua_State *L, const append *a) {
+  if (a->owner != getpid())
+    return tc_fail(L, "closed", "%s: opened before a fork", a->path);
+  return a->broken != 0 ? fail(L, a, a->broken) : 0;
+}
+
+static int done (lua_State *L, const append *a, int result) {
+  if (result != 0)
+    return fail(L, a, errno);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* ---- opening ---- */
+
+/* 0, EAGAIN when somebody else holds it, or another errno */
+static int lock (int fd) {
+  int error = EINVAL;
+#ifdef F_OFD_SETLK
+  struct flock whole;
+  memset(&whole, 0, sizeof whole);
+  whole.l_type = F_WRLCK;
+  whole.l_whence = SEEK_SET;
+  if (fcntl(fd, F_OFD_SETLK, &whole) == 0)
+    return 0;
+  error = errno == EACCES ? EAGAIN : errno;
+#endif
+  if (error == EINVAL) /* a system without such locks */
+    error = flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
+  return error == EWOULDBLOCK ? EAGAIN : error;
+}
+
+/* a new file's name is as durable as its content only after this */
+static void sync_folder (const char *path) {
+  const char *slash = strrchr(path, '/');
+  size_t len = slash != NULL ? (size_t)(slash - path) + 1 : 1;
+  char *folder = (char *)malloc(len + 1);
+  int fd;
+  if (folder == NULL)
+    return;
+  memcpy(folder, slash != NULL ? path : ".", len);
+  folder[len] = '\0';
+  fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd >= 0) {
+    fsync(fd);
+    close(fd);
+  }
+  free(folder);
+}
+
+static int open_file (append *a) {
+  struct stat st;
+  int error;
+  a->fd = open(a->path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY,
+               0600);
+  if (a->fd < 0 || fstat(a->fd, &st) != 0)
+    return errno;
+  if (!S_ISREG(st.st_mode))
+    return EINVAL;
+  error = lock(a->fd);
+  if (error == 0 && st.st_size == 0)
+    sync_folder(a->path);
+  return error;
+}
+
+static int release (lua_State *L) {
+  append *a = check(L);
+  int fd = a->fd;
+  a->fd = -1;
+  if (fd >= 0)
+    close(fd);
+  return 0;
+}
+
+/* core.append(path): the file, or nil, err (locked = true: in use) */
+static int new (lua_State *L) {
+  size_t len;
+  const char *path = luaL_checklstring(L, 1, &len);
+  append *a;
+  int error;
+  luaL_argcheck(L, strlen(path) == len, 1, "a path holds no zero byte");
+  a = (append *)lua_newuserdata(L, sizeof *a + len);
+  a->fd = -1;
+  a->broken = 0;
+  a->owner = getpid();
+  memcpy(a->path, path, len + 1);
+  luaL_getmetatable(L, APPEND_MT);
+  lua_setmetatable(L, -2);
+  error = open_file(a);
+  if (error == 0)
+    return 1;
+  if (a->fd >= 0) {
+    close(a->fd);
+    a->fd = -1;
+  }
+  return error == EAGAIN ? fail_locked(L, a) : fail(L, a, error);
+}
+
+/* ---- methods ---- */
+
+static int write_all (int fd, const char *p, size_t len) {
+  while (len > 0) {
+    ssize_t n = write(fd, p, len);
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n <= 0)
+      return n == 0 ? EIO : errno;
+    p += n;
+    len -= (size_t)n;
+  }
+  return 0;
+}
+
+/* file:write(text): true, or nil, err and nothing written */
+static int append_write (lua_State *L) {
+  append *a = check_open(L);
+  size_t len;
+  const char *text = luaL_checklstring(L, 2, &len);
+  struct stat st;
+  int error, refused = refuse(L, a);
+  if (refused != 0)
+    return refused;
+  error = fstat(a->fd, &st) == 0 ? 0 : errno;
+  if (error == 0) {
+    error = write_all(a->fd, text, len);
+    if (error != 0 && ftruncate(a->fd, st.st_size) != 0)
+      a->broken = error;
+  }
+  if (error != 0)
+    return fail(L, a, error);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* file:sync(): what was written is on the disk */
+static int append_sync (lua_State *L) {
+  append *a = check_open(L);
+#ifdef __APPLE__
+  return done(L, a, fsync(a->fd));
+#else
+  return done(L, a, fdatasync(a->fd));
+#endif
+}
+
+static ssize_t read_at (int fd, char *to, size_t len, off_t from) {
+  ssize_t n;
+  do
+    n = pread(fd, to, len, from);
+  while (n < 0 && errno == EINTR);
+  return n;
+}
+
+/* file:read(): the whole content as text */
+static int append_read (lua_State *L) {
+  append *a = check_open(L);
+  struct stat st;
+  size_t len = 0, size;
+  ssize_t n = 1;
+  char *text;
+  if (fstat(a->fd, &st) != 0)
+    return fail(L, a, errno);
+  size = (size_t)st.st_size;
+  text = (char *)lua_newuserdata(L, size + 1);
+  while (len < size &&
+         (n = read_at(a->fd, text + len, size - len, (off_t)len)) > 0)
+    len += (size_t)n;
+  if (n < 0)
+    return fail(L, a, errno);
+  lua_pushlstring(L, text, len);
+  return 1;
+}
+
+/* file:truncate(size): forgets what lies behind the first size bytes */
+static int append_truncate (lua_State *L) {
+  append *a = check_open(L);
+  lua_Number size = luaL_checknumber(L, 2);
+  int refused = refuse(L, a);
+  luaL_argcheck(L, size >= 0 && size <= (lua_Number)TC_INT_EXACT, 2,
+                "a size in bytes expected");
+  return refused != 0 ? refused : done(L, a, ftruncate(a->fd, (off_t)size));
+}
+
+static int to_string (lua_State *L) {
+  const append *a = check(L);
+  lua_pushfstring(L, "taskclient append (%s)", a->fd >= 0 ? a->path : "closed");
+  return 1;
+}
+
+/* ---- core.crc32, core.terminal ---- */
+
+/* four bits at a time: a table of 16 needs no making */
+static uint32_t crc32 (const unsigned char *p, size_t len) {
+  static const uint32_t table[16] = {
+    0x00000000, 0x1DB71064, 0x3B6E20C8, 0x26D930AC,
+    0x76DC4190, 0x6B6B51F4, 0x4DB26158, 0x5005713C,
+    0xEDB88320, 0xF00F9344, 0xD6D6A3E8, 0xCB61B38C,
+    0x9B64C2B0, 0x86D3D2D4, 0xA00AE278, 0xBDBDF21C
+  };
+  uint32_t crc = 0xFFFFFFFF;
+  while (len-- > 0) {
+    crc ^= *p++;
+    crc = crc >> 4 ^ table[crc & 15];
+    crc = crc >> 4 ^ table[crc & 15];
+  }
+  return ~crc;
+}
+
+/* core.crc32(text): the IEEE checksum as 8 hex digits */
+static int core_crc32 (lua_State *L) {
+  static const char digits[] = "0123456789abcdef";
+  size_t len;
+  const char *text = luaL_checklstring(L, 1, &len);
+  uint32_t crc = crc32((const unsigned char *)text, len);
+  char hex[8];
+  int i;
+  for (i = 7; i >= 0; i--, crc >>= 4)
+    hex[i] = digits[crc & 15];
+  lua_pushlstring(L, hex, sizeof hex);
+  return 1;
+}
+
+/* core.terminal(fd): columns, rows; nil when it is no terminal */
+static int core_terminal (lua_State *L) {
+  int fd = (int)luaL_checkinteger(L, 1);
+  struct winsize size;
+  if (!isatty(fd)) {
+    lua_pushnil(L);
+    return 1;
+  }
+  if (ioctl(fd, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) {
+    size.ws_col = 80; /* a terminal that does not know, as over a serial line */
+    size.ws_row = 24;
+  }
+  lua_pushinteger(L, size.ws_col);
+  lua_pushinteger(L, size.ws_row);
+  return 2;
+}
+
+/* ---- registration ---- */
+
+static const luaL_Reg methods[] = {
+  {"write", append_write},
+  {"sync", append_sync},
+  {"read", append_read},
+  {"truncate", append_truncate},
+  {"close", release},
+  {"__gc", release},
+  {"__close", release},
+  {"__tostring", to_string},
+  {NULL, NULL}
+};
+
+static const luaL_Reg functions[] = {
+  {"append", new},
+  {"crc32", core_crc32},
+  {"terminal", core_terminal},
+  {NULL, NULL}
+};
+
+void tc_append_open (lua_State *L, int module) {
+  module = lua_absindex(L, module);
+  if (luaL_newmetatable(L, APPEND_MT)) {
+    luaL_setfuncs(L, methods, 0);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -2, "__index");
+  }
+  lua_pop(L, 1);
+  lua_pushvalue(L, module);
+  luaL_setfuncs(L, functions, 0);
+  lua_pop(L, 1);
+}

@@ -1,0 +1,379 @@
+/*
+** call.c: starts calls, tells their results, words their failures.
+** Beside a call lie its client and its picker: both live as long as it does.
+*/
+#include "call.h"
+
+#include <stdlib.h>
+
+#include "failure.h"
+#include "object.h"
+#include "rows.h"
+#include "value.h"
+
+#define CALL_MT "taskclient.call"
+#define URL_MOST (1024 * 1024)
+#define FORM_MOST (256 * 1024 * 1024)
+#define GC_STEP (256 * 1024) /* the collector is told of so many bytes */
+#define GC_MOST 100000       /* KiB at once */
+
+enum { CLIENT = 1, PICKER };
+
+tc_call *tc_call_check (lua_State *L, int arg) {
+  return luaL_checkudata(L, arg, CALL_MT);
+}
+
+/* for the methods: a call that was collected and brought back is no use */
+static tc_call *live_call (lua_State *L) {
+  tc_call *call = tc_self(L);
+  if (call == NULL) call = tc_call_check(L, 1);
+  luaL_argcheck(L, call->exchange != NULL, 1, "the call has been collected");
+  return call;
+}
+
+/* ---- start ---- */
+
+static tc_call *new_call (lua_State *L, tc_client *c,
+                          const tc_operation *op) {
+  tc_call *call = tc_newuserdata(L, sizeof *call);
+  memset(call, 0, sizeof *call);
+  call->client = c;
+  call->service = c->service;
+  call->operation = op;
+  tc_buffer_init(&call->request.url, URL_MOST);
+  tc_buffer_init(&call->request.body, FORM_MOST);
+  luaL_setmetatable(L, CALL_MT);
+  lua_pushvalue(L, 1);
+  tc_setslot(L, -2, CLIENT);
+  return call;
+}
+
+static void plan (tc_call *call, const tc_client *c) {
+  const tc_operation *op = call->operation;
+  tc_request *r = &call->request;
+  r->verb = op->verb;
+  r->content = op->content;
+  r->timeout = op->timeout;
+  r->fresh = (op->flags & TC_CHANGES) != 0;
+  r->silent = (op->flags & TC_SILENT) != 0;
+  r->bare = (op->flags & TC_BARE) != 0;
+  r->large = (op->flags & TC_LARGE) != 0;
+  r->stream = op->decoder == TC_DECODE_STREAM;
+  r->refuse = call->service->stream_error;
+  r->max_body = c->max_body;
+}
+
+static int no_operation (lua_State *L, const tc_service *s,
+                         const char *name) {
+  const char *names[64], *near;
+  size_t n = 0;
+  const tc_operation *op = s->operations;
+  for (; op->name != NULL && n < 63; op++) names[n++] = op->name;
+  names[n] = NULL;
+  near = tc_nearest(name, names);
+  if (near == NULL)
+    lua_pushfstring(L, "%s has no operation '%s'", s->title, name);
+  else
+    lua_pushfstring(L, "%s has no operation '%s' (did you mean '%s'?)",
+                    s->title, name, near);
+  return luaL_argerror(L, 2, lua_tostring(L, -1));
+}
+
+static void keep_picker (lua_State *L, int call) {
+  lua_getfield(L, 4, "pick");
+  tc_setslot(L, call, PICKER);
+}
+
+/* it never started: nothing was sent */
+static int not_started (lua_State *L, tc_client *c, const tc_call *call,
+                        tc_fault fault, int code) {
+  const char *name = call->operation->name;
+  if (fault == TC_FAULT_CLOSED)
+    tc_fail(L, "closed", "%s: the client is closed", name);
+  else if (fault == TC_FAULT_IO)
+    tc_fail(L, "io", "%s: cannot write the file: %s", name, strerror(code));
+  else
+    tc_fail(L, tc_fault_kind(fault), "%s: out of memory", name);
+  lua_pushstring(L, name);
+  lua_setfield(L, -2, "operation");
+  lua_pushboolean(L, 0);
+  lua_setfield(L, -2, "retryable");
+  if (call->operation->flags & TC_CHANGES) {
+    lua_pushliteral(L, "not_sent");
+    lua_setfield(L, -2, "outcome");
+  }
+  (void)c;
+  return 2;
+}
+
+/* a call of the operation, arguments and options at 2, 3 and 4, all of them
+   checked; it stands at 5 and has not begun [-0, +1] */
+static tc_call *prepare (lua_State *L, tc_client *c) {
+  const char *name = luaL_checkstring(L, 2);
+  const tc_operation *op = tc_service_operation(c->service, name);
+  tc_call *call;
+  if (op == NULL) no_operation(L, c->service, name);
+  lua_settop(L, 4);
+  if (lua_isnil(L, 3)) {
+    lua_newtable(L);
+    lua_replace(L, 3);
+  }
+  luaL_checktype(L, 3, LUA_TTABLE);
+  call = new_call(L, c, op);
+  plan(call, c);
+  if (!lua_isnil(L, 4)) {
+    luaL_checktype(L, 4, LUA_TTABLE);
+    tc_opts_read(L, c, call, 4);
+    keep_picker(L, 5);
+  }
+  tc_args_read(L, c, call, 3);
+  return call;
+}
+
+int tc_call_verify (lua_State *L) {
+  const tc_call *call = prepare(L, tc_client_self(L));
+  const tc_buffer *body = &call->request.body;
+  lua_pushlstring(L, body->ptr != NULL ? body->ptr : "", body->len);
+  return 1;
+}
+
+int tc_call_start (lua_State *L) {
+  tc_client *c = tc_client_self(L);
+  tc_call *call = prepare(L, c);
+  tc_fault fault;
+  int code;
+  if (!tc_client_usable(c)) return not_started(L, c, call, TC_FAULT_CLOSED, 0);
+  call->exchange =
+    tc_exchange_start(c->endpoint, &call->request, &fault, &code);
+  if (call->exchange == NULL) return not_started(L, c, call, fault, code);
+  lua_settop(L, 5);
+  *tc_exchange_tag(call->exchange) = tc_state_remember(L);
+  return 1;
+}
+
+/* ---- results ---- */
+
+static const tc_reply *reply_of (const tc_call *call) {
+  return tc_exchange_reply(call->exchange);
+}
+
+static bool is_forked (const tc_call *call) {
+  return !tc_exchange_done(call->exchange) &&
+         tc_exchange_forked(call->exchange);
+}
+
+static int forked (lua_State *L, const tc_call *call) {
+  return tc_fail(L, "closed",
+                 "%s: the call belongs to the parent process",
+                 call->operation->name);
+}
+
+/* raises while it is in flight */
+static void settle (lua_State *L, tc_call *call) {
+  if (call->judged) return;
+  if (!tc_exchange_done(call->exchange))
+    luaL_error(L, "call '%s' is still in flight: wait until call:done()",
+               call->operation->name);
+  tc_judge(&call->verdict, call->service, call->operation, reply_of(call));
+  call->judged = true;
+}
+
+/* the collector does not see what lies in C: it is told */
+static void account (lua_State *L, tc_call *call) {
+  size_t *bytes = &call->client->unseen;
+  if (call->counted) return;
+  call->counted = true;
+  *bytes += reply_of(call)->body.cap;
+  if (*bytes < GC_STEP) return;
+  lua_gc(L, LUA_GCSTEP, (int)(*bytes / 1024 < GC_MOST ? *bytes / 1024
+                                                      : GC_MOST));
+  *bytes = 0;
+}
+
+static int push_picked (lua_State *L, int index, tc_slice data) {
+  tc_getslot(L, index, PICKER);
+  if (lua_isnil(L, -1)) {
+    tc_value_push(L, data);
+    return 1;
+  }
+  lua_pushboolean(L, 1);
+  return 1 + tc_picker_push(L, tc_picker_check(L, lua_gettop(L) - 1), data);
+}
+
+static int push_stream (lua_State *L, const tc_reply *r) {
+  if (r->saved)
+    lua_pushinteger(L, (lua_Integer)r->bytes);
+  else
+    lua_pushlstring(L, r->body.ptr != NULL ? r->body.ptr : "", r->body.len);
+  return 1;
+}
+
+/* the message of a Lindorm reply, ready for those that are no string */
+static int push_answer (lua_State *L, const tc_envelope *e) {
+  if (e->message_json) tc_value_push_text(L, e->message, true);
+  else lua_pushlstring(L, e->message.ptr, e->message.len);
+  return 1;
+}
+
+static int result (lua_State *L) {
+  tc_call *call = live_call(L);
+  lua_settop(L, 1);
+  if (is_forked(call)) return forked(L, call);
+  settle(L, call);
+  account(L, call);
+  if (call->verdict.kind != NULL) return tc_call_push_err(L, call);
+  switch (call->operation->decoder) {
+    case TC_DECODE_STREAM: return push_stream(L, reply_of(call));
+    case TC_DECODE_MESSAGE: return push_answer(L, &call->verdict.envelope);
+    default: return push_picked(L, 1, call->verdict.envelope.data);
+  }
+}
+
+int tc_call_data (lua_State *L, int arg, tc_slice *data) {
+  tc_call *call = tc_call_check(L, arg);
+  luaL_argcheck(L, call->operation->decoder == TC_DECODE_DATA, arg,
+                "call of an operation without data");
+  luaL_argcheck(L, call->exchange != NULL, arg, "the call has been collected");
+  if (is_forked(call)) return forked(L, call);
+  settle(L, call);
+  if (call->verdict.kind != NULL) return tc_call_push_err(L, call);
+  *data = call->verdict.envelope.data;
+  return 0;
+}
+
+static int page (lua_State *L) {
+  tc_slice data;
+  int failed;
+  if (!lua_isnoneornil(L, 2)) luaL_checktype(L, 2, LUA_TTABLE);
+  lua_settop(L, 2);
+  failed = tc_call_data(L, 1, &data);
+  if (failed != 0) return failed;
+  return tc_rows_push_page(L, data, lua_istable(L, 2) ? 2 : 0);
+}
+
+/* ---- looks ---- */
+
+static int done (lua_State *L) {
+  tc_call *call = live_call(L);
+  lua_pushboolean(L, tc_exchange_done(call->exchange) || is_forked(call));
+  return 1;
+}
+
+static int cancel (lua_State *L) {
+  tc_call *call = live_call(L);
+  tc_exchange_cancel(call->exchange, TC_FAULT_INTERRUPTED);
+  return 0;
+}
+
+static int body (lua_State *L) {
+  tc_call *call = live_call(L);
+  const tc_reply *r = reply_of(call);
+  if (is_forked(call)) return forked(L, call);
+  settle(L, call);
+  lua_pushlstring(L, r->body.ptr != NULL ? r->body.ptr : "", r->body.len);
+  return 1;
+}
+
+static void add_words (lua_State *L, const tc_call *call) {
+  if (!call->verdict.read) return;
+  if (tc_call_push_words(L, call->client, &call->verdict.envelope))
+    lua_setfield(L, -2, "message");
+  else
+    lua_pop(L, 1);
+}
+
+static int info (lua_State *L) {
+  tc_call *call = live_call(L);
+  const tc_reply *r = reply_of(call);
+  lua_settop(L, 1);
+  if (is_forked(call)) return forked(L, call);
+  settle(L, call);
+  lua_createtable(L, 0, 12);
+  add_words(L, call);
+  tc_set_integer(L, "http_status", r->http_status);
+  tc_set_text(L, "content_type", r->content_type);
+  tc_set_text(L, "disposition", r->disposition);
+  if (call->verdict.read)
+    tc_set_text(L, "shape", tc_shape_name(call->verdict.envelope.shape));
+  lua_pushboolean(L, r->sent);
+  lua_setfield(L, -2, "sent");
+  lua_pushboolean(L, r->framed);
+  lua_setfield(L, -2, "framed");
+  lua_pushinteger(L, (lua_Integer)r->bytes);
+  lua_setfield(L, -2, "bytes");
+  lua_pushnumber(L, r->seconds);
+  lua_setfield(L, -2, "seconds");
+  if (r->retry_after >= 0) {
+    lua_pushnumber(L, r->retry_after);
+    lua_setfield(L, -2, "retry_after");
+  }
+  return 1;
+}
+
+/* ---- the type ---- */
+
+static int collect (lua_State *L) {
+  tc_call *call = tc_call_check(L, 1);
+  if (call->exchange != NULL) {
+    tc_state_forget(L, tc_exchange_tag(call->exchange));
+    tc_exchange_free(call->exchange);
+  }
+  call->exchange = NULL;
+  tc_buffer_free(&call->request.url);
+  tc_buffer_wipe(&call->request.body);
+  return 0;
+}
+
+/* frees the reply now; a call that is still in flight is cancelled */
+static int close_call (lua_State *L) {
+  tc_call *call = tc_call_check(L, 1);
+  if (call->exchange != NULL && !tc_exchange_done(call->exchange))
+    return cancel(L);
+  return collect(L);
+}
+
+static int to_string (lua_State *L) {
+  tc_call *call = tc_call_check(L, 1);
+  const char *state = "ended";
+  if (call->exchange == NULL) state = "collected";
+  else if (!tc_exchange_done(call->exchange)) state = "in flight";
+  lua_pushfstring(L, "%s call %s (%s)", call->service->name,
+                  call->operation->name, state);
+  return 1;
+}
+
+static int newindex (lua_State *L) {
+  return luaL_error(L, "a call cannot be written to");
+}
+
+/* the methods are the second upvalue */
+static int lookup (lua_State *L) {
+  tc_call *call = live_call(L);
+  const char *name = lua_tostring(L, 2);
+  if (lua_type(L, 2) == LUA_TSTRING && strcmp(name, "operation") == 0) {
+    lua_pushstring(L, call->operation->name);
+    return 1;
+  }
+  lua_settop(L, 2);
+  lua_rawget(L, lua_upvalueindex(2));
+  return 1;
+}
+
+static const luaL_Reg methods[] = {
+  { "done", done },     { "result", result }, { "cancel", cancel },
+  { "info", info },     { "body", body },     { "page", page },
+  { "close", close_call },
+  { NULL, NULL }
+};
+
+static const luaL_Reg meta[] = {
+  { "__gc", collect },
+  { "__tostring", to_string },
+  { "__newindex", newindex },
+  { NULL, NULL }
+};
+
+void tc_call_open (lua_State *L) {
+  tc_type_open(L, CALL_MT, methods, meta, lookup);
+  lua_pop(L, 1);
+}

@@ -1,0 +1,43 @@
+/*
+** call.h: the call userdata: one exchange and what it was for.
+*/
+#ifndef TC_CALL_H
+#define TC_CALL_H
+
+#include "client.h"
+#include "verdict.h"
+
+typedef struct tc_call {
+  tc_exchange *exchange; /* NULL until it has started */
+  tc_client *client;     /* held by the user value */
+  const tc_service *service;
+  const tc_operation *operation;
+  tc_request request;    /* while it is being put together */
+  bool judged, counted;
+  tc_verdict verdict;
+} tc_call;
+
+int tc_call_start (lua_State *L); /* client:start(operation, args, opts) */
+int tc_call_verify (lua_State *L); /* start without sending */
+tc_call *tc_call_check (lua_State *L, int arg);
+/* 0 and the data of a good JSON reply, or what tc_fail gives. Raises when
+   the call is still in flight, or its operation has no data */
+int tc_call_data (lua_State *L, int arg, tc_slice *data);
+void tc_call_open (lua_State *L);
+
+/* wording.c: nil and the err of a call that was judged bad; and the server's
+   own words, clean, false when it said nothing [-0, +1] */
+int tc_call_push_err (lua_State *L, const tc_call *call);
+bool tc_call_push_words (lua_State *L, tc_client *c, const tc_envelope *e);
+
+/* args.c: reads the arguments of start into call->request, or raises */
+void tc_args_read (lua_State *L, const tc_client *c, tc_call *call, int args);
+void tc_opts_read (lua_State *L, const tc_client *c, tc_call *call, int opts);
+
+/* core.c: the loop of this Lua state, made when it is first needed */
+tc_loop *tc_state_loop (lua_State *L);
+/* notes the call on top of the stack; gives its tag */
+int tc_state_remember (lua_State *L);
+void tc_state_forget (lua_State *L, int *tag);
+
+#endif

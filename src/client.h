@@ -1,0 +1,37 @@
+/*
+** client.h: the client userdata, as call.c and args.c see it.
+*/
+#ifndef TC_CLIENT_H
+#define TC_CLIENT_H
+
+#include "compat.h"
+#include "secret.h"
+#include "service.h"
+#include "transport.h"
+#include "verdict.h"
+
+typedef struct tc_client {
+  const tc_service *service;
+  tc_endpoint *endpoint; /* NULL until the constructor is through */
+  tc_buffer base;        /* of the URL: operations' paths follow */
+  tc_buffer host;        /* host:port, for messages */
+  tc_secrets secrets;
+  size_t max_body;
+  size_t unseen;         /* bytes of replies the collector knows nothing of */
+} tc_client;
+
+tc_client *tc_client_check (lua_State *L, int arg);
+tc_client *tc_client_self (lua_State *L); /* for the methods */
+/* false: closed, or made by the parent process */
+bool tc_client_usable (const tc_client *c);
+/* pushes the text, its controls and the client's secrets taken out, at most
+   so many bytes of it; "(no memory)" when there is none [-0, +1] */
+void tc_client_push_clean (lua_State *L, tc_client *c, tc_slice text,
+                           size_t most);
+void tc_client_open_type (lua_State *L, int module); /* core.client */
+
+/* text or secret; false when it is neither */
+bool tc_text (lua_State *L, int i, tc_slice *text);
+void tc_secret_open (lua_State *L, int module); /* core.secret, reveal */
+
+#endif

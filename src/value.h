@@ -1,0 +1,29 @@
+/*
+** value.h: JSON text to Lua values. Integers stay exact (Lua integers from
+** 5.3 on; before, doubles up to 2^53 and text beyond), null is
+** taskclient.null, an empty array carries the array metatable.
+** The text must have been checked (tc_envelope_read does).
+*/
+#ifndef TC_VALUE_H
+#define TC_VALUE_H
+
+#include "compat.h"
+#include "json.h"
+
+#define TC_ARRAY_MT "taskclient.array" /* registry name of the metatable */
+
+void tc_value_push (lua_State *L, tc_slice json);        /* [-0, +1] */
+void tc_value_push_token (lua_State *L, tc_json *j, tc_token t); /* [-0, +1] */
+void tc_value_push_text (lua_State *L, tc_slice raw, bool escaped); /* [-0,+1] */
+
+/* a picker: up to TC_PICKS dotted paths found in one pass without a table */
+#define TC_PICKS 16
+typedef struct tc_picker tc_picker;
+int tc_picker_new (lua_State *L); /* core.picker {"task.status", …} [-1, +1] */
+tc_picker *tc_picker_check (lua_State *L, int arg);
+int tc_picker_push (lua_State *L, const tc_picker *p, tc_slice data);
+                             /* one value a path, nil when absent: [-0, +n] */
+
+void tc_value_open (lua_State *L, int module); /* null, array_mt, picker, decode */
+
+#endif
