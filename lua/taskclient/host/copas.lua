@@ -1,0 +1,91 @@
+-- Host for copas. One thread waits for the core's descriptor by copas.receive
+-- on an object that shows copas that descriptor in place of a socket's; the
+-- others are parked. As with any wait in copas 1, a server's handler that
+-- waited here closes its socket itself.
+
+local core = require "taskclient.core"
+local pump = require "taskclient.host.pump"
+local heap = require "taskclient.host.heap"
+local copas = require "copas"
+
+local M = { name = "copas" }
+
+local parked = 0 -- threads that wait
+local sleepers = {} -- a heap of functions that wake
+
+-- A thread of copas yields a value and the queue that takes the thread over:
+-- this one hands it to whoever waits, and copas.addthread goes on with it.
+local function park(start)
+  local thread, woken
+  local queue = {
+    insert = function() end,
+    push = function(_, _, co) thread = co end,
+  }
+  start(function()
+    woken = true
+    if thread then copas.addthread(thread) end
+  end)
+  if woken then return end
+  parked = parked + 1
+  coroutine.yield(true, queue)
+  parked = parked - 1
+end
+
+local function step()
+  pump.step(0)
+  local now = core.now()
+  while sleepers[1] and sleepers[1].at <= now do heap.pop(sleepers)() end
+  core.alarm(sleepers[1] and sleepers[1].at - now or nil)
+end
+
+local function nothing() end
+
+local descriptor = {
+  getfd = function() return core.fd() end,
+  dirty = function() return false end,
+  settimeout = nothing,
+  close = nothing,
+  receive = function()
+    step()
+    if parked > 0 then return nil, "timeout" end
+    return true
+  end,
+}
+
+local driving = false
+
+local function drive()
+  copas.receive(descriptor, 1)
+  driving = false
+end
+
+local function ensure_driver()
+  if driving then return end
+  driving = true
+  parked = parked + 1 -- the thread that asks is about to be
+  copas.addthread(drive)
+  parked = parked - 1
+end
+
+--- Returns when the call has ended; other copas threads run meanwhile.
+---@param call userdata
+function M.await(call)
+  while not call:done() do
+    park(function(wake)
+      pump.wait(call, wake)
+      ensure_driver()
+    end)
+  end
+end
+
+--- Returns after that many seconds; other copas threads run meanwhile.
+---@param seconds number
+function M.sleep(seconds)
+  if copas.sleep then return copas.sleep(seconds) end
+  park(function(wake)
+    heap.push(sleepers, core.now() + seconds, wake)
+    ensure_driver()
+  end)
+end
+
+return M

@@ -1,0 +1,55 @@
+-- Host for cqueues: one coroutine per controller polls the core's descriptor
+-- while something is in flight; whoever waits for a call sleeps on a
+-- condition of its own. Works beside any other coroutines of the controller.
+
+local core = require "taskclient.core"
+local pump = require "taskclient.host.pump"
+local cqueues = require "cqueues"
+local condition = require "cqueues.condition"
+
+local M = { name = "cqueues" }
+
+local driving = setmetatable({}, { __mode = "k" }) -- controller -> true
+
+local function controller(what)
+  return cqueues.running() or error("taskclient: " .. what
+    .. " by the host 'cqueues' needs a running controller: "
+    .. "cqueues.new():wrap(function() … end):loop()", 3)
+end
+
+local function drive(queue)
+  local descriptor = { pollfd = core.fd(), events = "r" }
+  while core.active() > 0 do
+    cqueues.poll(descriptor)
+    pump.step(0)
+  end
+  driving[queue] = nil
+end
+
+--- Raises outside of a controller, before anything is sent.
+function M.ready() controller "a wait" end
+
+--- Returns when the call has ended; other coroutines run meanwhile.
+---@param call userdata
+function M.await(call)
+  if call:done() then return end
+  local queue = controller "a wait"
+  local ended = condition.new()
+  pump.wait(call, function() ended:signal() end)
+  while not call:done() do
+    if not driving[queue] then
+      driving[queue] = true
+      queue:wrap(drive, queue)
+    end
+    ended:wait()
+  end
+end
+
+--- Returns after that many seconds; other coroutines run meanwhile.
+---@param seconds number
+function M.sleep(seconds)
+  controller "a sleep"
+  cqueues.sleep(seconds)
+end
+
+return M

@@ -1,0 +1,88 @@
+-- Host for luv: the core's descriptor is a uv_poll handle of the default
+-- loop, active only while something is in flight, so that the loop can end.
+-- In a coroutine a wait yields; in the main chunk it runs the loop.
+
+local core = require "taskclient.core"
+local pump = require "taskclient.host.pump"
+local uv = require "luv"
+
+local M = { name = "luv" }
+
+local handle -- the uv_poll on core.fd(), or nil
+-- coroutine -> true: nothing else may hold one that waits
+local waiting = {} -- luacheck: ignore 241
+
+local function on_ready()
+  pump.step(0)
+  if core.active() == 0 and handle then
+    handle:close()
+    handle = nil
+  end
+end
+
+local function watch()
+  if handle then return end
+  handle = assert(uv.new_poll(core.fd()))
+  assert(handle:start("r", on_ready))
+end
+
+local function resume(co)
+  if coroutine.status(co) == "dead" then return end -- it died where it could not wait
+  local ok, why = coroutine.resume(co)
+  if not ok then error(debug.traceback(co, why), 0) end
+end
+
+-- the coroutine that may yield here, or nil in the main chunk
+local function running()
+  local co, main = coroutine.running()
+  return not main and co or nil
+end
+
+-- has start(wake) call wake later; returns when it did
+local function wait_for(start)
+  local co, done = running(), false
+  local yielded = false
+  start(function()
+    done = true
+    if yielded then resume(co) end
+  end)
+  if co and not done then
+    yielded, waiting[co] = true, true
+    coroutine.yield()
+    waiting[co] = nil
+  end
+  while not done do uv.run "once" end
+end
+
+--- Calls `fn(call)` from the loop when the call has ended.
+---@param call userdata
+---@param fn function
+function M.notify(call, fn)
+  watch()
+  pump.wait(call, function() fn(call) end)
+end
+
+--- Returns when the call has ended; the loop goes on meanwhile.
+---@param call userdata
+function M.await(call)
+  while not call:done() do
+    wait_for(function(wake)
+      watch()
+      pump.wait(call, wake)
+    end)
+  end
+end
+
+--- Returns after that many seconds; the loop goes on meanwhile.
+---@param seconds number
+function M.sleep(seconds)
+  wait_for(function(wake)
+    local timer = uv.new_timer()
+    timer:start(math.ceil(seconds * 1000), 0, function()
+      timer:close()
+      wake()
+    end)
+  end)
+end
+
+return M
