@@ -1,0 +1,294 @@
+-- paint.lua: the drawing of a run's timeline: scale, rows, marks, styles. Gets
+-- the rows it draws; decides nothing about them.
+local M = {}
+
+local WIDTH, ROW, TOP, LEFT_MAX, RIGHT = 1080, 26, 118, 250, 190
+local GAP = 44          -- width of a piece of the axis that is cut out
+local LOG_CHARS = 140   -- of a log line in the picture
+
+local STYLE = [[
+:root{color-scheme:light dark}svg{--bg:#fff;--ink:#1f2328;--soft:#59636e;--grid:#e2e6ea;
+--band:#f6f8fa;--ok:#2f9e5b;--bad:#d1343f;--warn:#b7791f;--run:#2f74d0;--wait:#b9c3cd;
+--step:#7a5bc7;--on:#fff;
+font:13px system-ui,-apple-system,"Segoe-- UI","DejaVu Sans",sans-serif}
+@media(prefers-color-scheme:dark){svg{--bg:#0f141a;--ink:#e6edf3;--soft:#98a4b0;--grid:#27303a;
+--band:#151c24;--ok:#3fb56b;--bad:#f0606a;--warn:#dba43a;--run:#5c9df0;--wait:#48535f;
+--step:#a48af0;--on:#0f141a}}.bg{fill:var(--bg)}.band{fill:var(--band)}.grid{stroke:var(--grid)}
+text{fill:var(--ink)}.soft{fill:var(--soft)}.h{font-size:19px;font-weight:650}
+.b{font-weight:600}.s{font-size:11.5px}.e{text-anchor:end}.m{text-anchor:middle}
+.mono{white-space:pre;font:11.5px ui-monospace,"DejaVu Sans Mono",Menlo,monospace}
+.on{fill:var(--on);font-weight:600;font-size:11px}.succeeded{fill:var(--ok)}
+.failed,.refused{fill:var(--bad)}.cancelled,.unknown,.submitting{fill:var(--warn)}
+.running{fill:var(--run)}.queued{fill:var(--wait)}.forgotten{fill:var(--soft)}
+.step{fill:var(--step)}.crash{stroke:var(--bad);stroke-width:1.5;stroke-dasharray:4 3}
+.again{stroke:var(--soft);stroke-dasharray:2 3}.cut{fill:var(--bg)}.cutline{stroke:var(--soft);
+fill:none}.open{opacity:.75}]]
+
+local PAGE = [[
+body{margin:0;padding:24px;background:#fff;color:#1f2328;
+font:15px/1.5 system-ui,-apple-system,"Segoe UI","DejaVu Sans",sans-serif}main{max-width:1080px;
+margin:auto}section,h2{margin-left:24px!important}svg{width:100%;height:auto}h2{font-size:18px;
+margin:28px 0 8px}h3{font-size:15px;margin:0}section{border-left:3px solid #d1343f;
+padding:2px 0 2px 14px;margin:14px 0}p{margin:2px 0;overflow-wrap:anywhere;white-space:pre-wrap}
+pre{margin:6px 0 0;padding:10px 12px;
+background:#f6f8fa;border-radius:6px;overflow-x:auto;
+font:12.5px/1.45 ui-monospace,"DejaVu Sans Mono",monospace}
+@media(prefers-color-scheme:dark){body{background:#0f141a;color:#e6edf3}pre{background:#151c24}
+section{border-color:#f0606a}}]]
+
+local GLYPH = { succeeded = "✓", failed = "✗", refused = "✗", cancelled = "⊘", unknown = "?",
+  submitting = "?",
+  running = "▸", queued = "◦", forgotten = "–" }
+
+--- Number of characters, not bytes.
+function M.columns(text)
+  return select(2, text:gsub("[^\128-\191]", ""))
+end
+
+--- At most `width` characters of a text, the last `tail` (0) of them from its end.
+function M.clip(text, width, tail)
+  text = text:gsub("%c", " ")
+  if M.columns(text) <= width then return text end
+  local chars, last = {}, tail or 0
+  for char in text:gmatch "[%z\1-\127\194-\244][\128-\191]*" do chars[#chars + 1] = char end
+  return table.concat(chars, "", 1, width - 1 - last) .. "…"
+    .. table.concat(chars, "", #chars - last + 1)
+end
+
+local ENTITY = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;" }
+
+--- Text for XML and HTML; control characters become blanks.
+function M.escape(text)
+  return (tostring(text):gsub("[%z\1-\8\11-\31\127]", " "):gsub('[&<>"]', ENTITY))
+end
+
+function M.time(at) return os.date("%H:%M:%S", math.floor(at)) end
+
+function M.duration(s)
+  if s < 10 then return string.format("%.1f s", s) end
+  s = math.floor(s + 0.5)
+  if s < 90 then return s .. " s" end
+  if s < 5400 then return string.format("%d min %02d s", math.floor(s / 60), s % 60) end
+  return string.format("%d h %02d min", math.floor(s / 3600), math.floor(s / 60) % 60)
+end
+
+-- A scale from time to x in which long silences before a resumption are cut out.
+local function scale(ledger, left, right)
+  local from, to = ledger.at or 0, math.max(ledger.last or 0, (ledger.at or 0) + 0.001)
+  local cuts, active = {}, to - from
+  for _, resumed in ipairs(ledger.resumed) do
+    local silence = resumed.at - (resumed.since or resumed.at)
+    if silence > 5 and silence > 0.15 * (to - from) then
+      cuts[#cuts + 1] = { from = resumed.since, to = resumed.at }
+      active = active - silence
+    end
+  end
+  local unit = (right - left - #cuts * GAP) / math.max(active, 0.001)
+  return { from = from, to = to, cuts = cuts, active = active, x = function(at)
+    local x, since = left, from
+    for _, cut in ipairs(cuts) do
+      if at <= cut.from then break end
+      x = x + (cut.from - since) * unit
+      if at < cut.to then return x + GAP * (at - cut.from) / (cut.to - cut.from) end
+      x, since = x + GAP, cut.to
+    end
+    return x + (at - since) * unit
+  end }
+end
+
+local STEPS = { 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200,
+  10800, 21600, 43200, 86400 }
+
+local function tick_step(active)
+  for _, step in ipairs(STEPS) do
+    if active / step <= 8 then return step end
+  end
+  return math.ceil(active / 8 / 86400) * 86400
+end
+
+local function add(out, form, ...)
+  out[#out + 1] = form:format(...)
+end
+
+local function in_cut(axis, at)
+  for _, cut in ipairs(axis.cuts) do
+    if at > cut.from and at < cut.to then return true end
+  end
+end
+
+local function draw_axis(out, axis, bottom)
+  local step, last = tick_step(axis.active), -100
+  for n = 0, math.floor((axis.to - axis.from) / step) do
+    if n > 5000 then break end
+    local at = axis.from + n * step
+    local x = axis.x(at)
+    if not in_cut(axis, at) and x - last > 50 then
+      last = x
+      add(out, '<path class="grid" d="M%.1f %gV%g"/>', x, TOP - 8, bottom)
+      local after = n * step
+      add(out, '<text class="s soft m" x="%.1f" y="%g">%s</text>', x, TOP - 16,
+        n == 0 and "0" or after < 60 and ("%g s"):format(after)
+        or after < 3600 and ("%d:%02d"):format(math.floor(after / 60), after % 60)
+        or ("%d:%02d:%02d"):format(math.floor(after / 3600), math.floor(after / 60) % 60,
+          after % 60))
+    end
+  end
+end
+
+local function draw_resumptions(out, view, axis, bottom)
+  for _, cut in ipairs(axis.cuts) do
+    local x = axis.x(cut.from)
+    add(out, '<rect class="cut" x="%.1f" y="%g" width="%g" height="%g"/>', x + 4, TOP - 8,
+      GAP - 8, bottom - TOP + 8)
+    add(out, '<text class="s soft" transform="translate(%.1f %g) rotate(-90)">%s later</text>',
+      x + GAP / 2 + 4,
+      bottom - 6, M.duration(cut.to - cut.from))
+    add(out, '<path class="cutline" d="M%.1f %gl4 -6l4 12l4 -6"/>', x + GAP / 2 - 6, TOP - 20)
+  end
+  for _, resumed in ipairs(view.ledger.resumed) do
+    local x = axis.x(resumed.at)
+    add(out, '<path class="%s" d="M%.1f %gV%g"><title>%s at %s</title></path>', resumed.crashed
+      and "crash" or "again",
+      x, TOP - 8, bottom, resumed.crashed and "resumed after a crash" or "continued",
+        M.time(resumed.at))
+  end
+end
+
+local function rect(out, class, x, y, w, h, title)
+  add(out, '<rect class="%s" x="%.1f" y="%.1f" width="%.1f" height="%g" rx="3">'
+    .. "<title>%s</title></rect>", class, x, y,
+    math.max(w, 2.5), h, M.escape(title))
+end
+
+local function draw_attempt(out, view, axis, step, n, y)
+  local attempt = step.attempts[n]
+  local stop = attempt.to or view.ledger.last
+  local start = attempt.running or (step.kind == "step" and attempt.from) or nil
+  local x0, x2 = axis.x(attempt.from), axis.x(stop)
+  local x1 = start and axis.x(start) or (attempt.to and attempt.id and x0) or x2
+  local title = ("%s%s: %s"):format(step.name, #step.attempts > 1 and " attempt " .. n or "",
+    view.label(attempt.state))
+  if x1 > x0 or not start and not attempt.to then
+    rect(out, attempt.id and "queued" or attempt.state, x0, y + 9, x1 - x0, 8, title
+      .. ", waiting")
+  end
+  local class = step.kind == "step" and attempt.state == "succeeded" and "step" or attempt.state
+  if attempt.to or start then
+    rect(out, class .. (attempt.to and "" or " open"), x1, y + 5, x2 - x1, 16,
+      title .. ", " .. M.duration(stop - attempt.from))
+  end
+  if #step.attempts > 1 and x2 - x1 > 14 then
+    add(out, '<text class="on m" x="%.1f" y="%g">%d</text>', (x1 + x2) / 2, y + 17, n)
+  end
+end
+
+local function draw_row(out, view, axis, step, y)
+  local last = step.attempts[#step.attempts]
+  add(out, '<text x="24" y="%g">%s<title>%s</title></text>', y + 17, M.escape(M.clip(step.name,
+    34, 10)), M.escape(step.name))
+  for n = 1, #step.attempts do draw_attempt(out, view, axis, step, n, y) end
+  local took = (last.to or view.ledger.last) - step.attempts[1].from
+  add(out, '<text class="%s b" x="%g" y="%g">%s</text>', step.kind == "step"
+    and last.state == "succeeded" and "step"
+    or last.state, WIDTH - RIGHT + 10, y + 17, GLYPH[last.state] or "")
+  add(out, '<text class="s e" x="%g" y="%g">%s</text>', WIDTH - RIGHT + 98, y + 17,
+    M.duration(took))
+  add(out, '<text class="s soft e" x="%g" y="%g">%s</text>', WIDTH - 20, y + 17,
+    M.escape(last.id and M.clip(tostring(last.id), 12) or #step.attempts > 1 and #step.attempts
+      .. " tries" or ""))
+end
+
+local LEGEND = { { "queued", "queued" }, { "running", "running" }, { "succeeded", "succeeded" },
+  { "failed", "failed" },
+  { "cancelled", "cancelled, unknown" }, { "step", "step done here" } }
+
+local function draw_legend(out, view)
+  local x = 24
+  for _, entry in ipairs(LEGEND) do
+    add(out, '<rect class="%s" x="%g" y="69" width="12" height="10" rx="2"/>'
+      .. '<text class="s soft" x="%g" y="78">%s</text>',
+      entry[1], x, x + 17, entry[2])
+    x = x + 36 + 6.6 * #entry[2]
+  end
+  for _, resumed in ipairs(view.ledger.resumed) do
+    if resumed.crashed then
+      add(out, '<path class="crash" d="M%.1f 67v14"/>'
+        .. '<text class="s soft" x="%.1f" y="78">resumed after a crash</text>',
+        x + 4, x + 12)
+      break
+    end
+  end
+end
+
+local function draw_failures(out, blocks, y)
+  if not blocks[1] then return y end
+  add(out, '<text class="b" x="24" y="%g">What went wrong</text>', y + 18)
+  y = y + 34
+  for _, block in ipairs(blocks) do
+    local top = y
+    add(out, '<text class="b" x="36" y="%g">%s</text>', y + 12, M.escape(M.clip(block.title,
+      120)))
+    y = y + 18
+    if block.text then
+      add(out, '<text x="36" y="%g">%s</text>', y + 12, M.escape(M.clip(block.text, 140)))
+      y = y + 18
+    end
+    for _, line in ipairs(block.log or {}) do
+      add(out, '<text class="mono soft" x="36" y="%g">%s</text>', y + 12, M.escape(M.clip(line,
+        LOG_CHARS)))
+      y = y + 16
+    end
+    add(out, '<rect class="failed" x="24" y="%g" width="3" height="%g"/>', top, y - top)
+    y = y + 12
+  end
+  return y
+end
+
+local function left_edge(rows)
+  local longest = 8
+  for _, step in ipairs(rows) do longest = math.max(longest, math.min(34,
+    M.columns(step.name))) end
+  return math.min(LEFT_MAX, 40 + longest * 7.4)
+end
+
+--- The timeline as SVG text; `blocks`: failures to write below it.
+function M.svg(view, blocks)
+  local left, right = left_edge(view.rows), WIDTH - RIGHT
+  local axis, bottom = scale(view.ledger, left, right), TOP + #view.rows * ROW
+  local body = {}
+  for i = 2, #view.rows, 2 do
+    add(body, '<rect class="band" x="12" y="%g" width="%g" height="%g"/>', TOP + (i - 1) * ROW,
+      WIDTH - 24, ROW)
+  end
+  draw_axis(body, axis, bottom)
+  for i, step in ipairs(view.rows) do draw_row(body, view, axis, step, TOP + (i - 1) * ROW) end
+  draw_resumptions(body, view, axis, bottom)
+  local y = bottom + 12
+  if view.omitted > 0 then
+    add(body, '<text class="soft" x="24" y="%g">and %d more steps that succeeded</text>', y + 12,
+      view.omitted)
+    y = y + 26
+  end
+  y = draw_failures(body, blocks or {}, y) + 8
+  local head = {}
+  add(head, '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %g %g" width="%g" height="%g" '
+    .. 'role="img">', WIDTH, y, WIDTH, y)
+  add(head, "<title>%s</title><style>%s</style>", M.escape(view.title), STYLE)
+  add(head, '<rect class="bg" width="%g" height="%g"/><text class="h" x="24" y="34">%s</text>',
+    WIDTH, y, M.escape(view.title))
+  add(head, '<text class="soft" x="24" y="55">%s</text>'
+    .. '<text class="s soft e" x="%g" y="34">%s</text>',
+    M.escape(view.headline), WIDTH - 20, M.escape(view.span))
+  draw_legend(head, view)
+  return table.concat(head, "\n") .. "\n" .. table.concat(body, "\n") .. "\n</svg>\n"
+end
+
+--- The page around a timeline.
+function M.page(view, svg, below)
+  return table.concat { "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">",
+    '<meta name="viewport" content="width=device-width,initial-scale=1">',
+    "<title>", M.escape(view.title), "</title>\n<style>", PAGE, "</style>\n<main>\n", svg, below,
+      "\n</main></html>\n" }
+end
+
+return M

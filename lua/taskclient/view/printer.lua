@@ -1,0 +1,50 @@
+-- printer.lua: a ready `log = function(level, event)` for clients: one readable
+-- line per event. Knows the event's fields, which never hold a secret.
+local core = require "taskclient.core"
+local options = require "taskclient.options"
+
+local M = {}
+
+local RANK = { debug = 1, info = 2, warn = 3, error = 4 }
+local FIRST = { "operation", "job_id", "http_status", "seconds", "attempt", "delay" }
+
+local function shown(name, value)
+  if type(value) == "number" and (name == "seconds" or name == "delay") then
+    return string.format("%s=%.3f", name, value)
+  end
+  local text = tostring(value):gsub("%c", " ")
+  return name .. "=" .. (text:find "[ =]" and string.format("%q", text) or text)
+end
+
+local function fields(event)
+  local list, seen = {}, { what = true }
+  for _, name in ipairs(FIRST) do
+    if event[name] ~= nil then list[#list + 1] = shown(name, event[name]) end
+    seen[name] = true
+  end
+  local rest = {}
+  for name in pairs(event) do
+    if not seen[name] then rest[#rest + 1] = name end
+  end
+  table.sort(rest)
+  for _, name in ipairs(rest) do list[#list + 1] = shown(name, event[name]) end
+  return table.concat(list, " ")
+end
+
+--- A printer of a client's events.
+---@param opts? table level = "debug"|"info"|"warn"|"error" (least that is printed, default
+---   "info"),
+---  write = fun(line) (default to stderr; `function(line) bar:print(line) end` beside a bar)
+---@return fun(level: string, event: table)
+function M.new(opts)
+  opts = options.check("printer", opts, { level = "string", write = "function" }, 3)
+  local least = RANK[opts.level or "info"] or 1
+  local write = opts.write or function(text) io.stderr:write(text, "\n") end
+  return function(level, event)
+    if (RANK[level] or 4) < least then return end
+    write(string.format("%s %-5s %s %s", os.date("%H:%M:%S", math.floor(core.time())), level,
+      tostring(event.what), fields(event)))
+  end
+end
+
+return M

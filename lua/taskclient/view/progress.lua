@@ -1,0 +1,231 @@
+-- progress.lua: a progress bar for one job or many. On a terminal one line
+-- that is drawn again; elsewhere a plain line now and then. Knows what waits
+-- tell their on_progress callback, and the terminal; no server.
+local core = require "taskclient.core"
+local options = require "taskclient.options"
+
+local M = {}
+
+local OPTIONS = { quiet = "boolean", stream = "any", color = "boolean", width = "count",
+  label = "string", interval = "duration", ascii = "boolean" }
+local ENDED = { succeeded = true, failed = true, cancelled = true }
+local TINT = { succeeded = "32", failed = "31", cancelled = "33", running = "36", queued = "2" }
+local PLAIN_GAP = 10       -- seconds between plain lines while the state stays
+local EARLIEST_ETA = 5     -- seconds before which an estimate means nothing
+local STEADY = 0.02        -- and the share of the work before which it means nothing
+
+---@class taskclient.Bar
+local Bar = {}
+Bar.__index = Bar
+
+local function is_terminal(bar)
+  if os.getenv "TERM" == "dumb" then return false end
+  return core.terminal(bar.fd) ~= nil
+end
+
+--- A progress bar: give it as `on_progress` to any wait, or to submit_many.
+---@param opts? table quiet=, stream= (default io.stderr), color=, width=, label=, ascii=,
+---   interval= (0.5 s)
+---@return taskclient.Bar bar callable; `bar:print(…)` writes a line without breaking the bar;
+---   `bar:finish()`
+function M.bar(opts)
+  opts = options.check("bar", opts, OPTIONS, 3)
+  local stream = opts.stream or io.stderr
+  local bar = setmetatable({
+    stream = stream, fd = stream == io.stdout and 1 or stream == io.stderr and 2 or -1,
+    quiet = opts.quiet, label = opts.label, width = opts.width, interval = opts.interval or 0.5,
+    started = core.now(), jobs = {}, open = 0, counts = {}, drawn = false,
+  }, Bar)
+  bar.live = not opts.quiet and (opts.width ~= nil or is_terminal(bar))
+  local color = opts.color
+  if color == nil then color = bar.live and (os.getenv "NO_COLOR" or "") == "" end
+  bar.color = color
+  local locale = os.getenv "LC_ALL" or os.getenv "LC_CTYPE" or os.getenv "LANG" or ""
+  bar.ascii = opts.ascii or opts.ascii == nil and not locale:lower():find "utf%-?8"
+  return bar
+end
+
+local function tint(bar, state, text)
+  return bar.color and TINT[state] and "\27[" .. TINT[state] .. "m" .. text .. "\27[0m" or text
+end
+
+local function clock(seconds)
+  seconds = math.floor(seconds + 0.5)
+  if seconds < 60 then return seconds .. "s" end
+  if seconds < 3600 then return string.format("%d:%02d", math.floor(seconds / 60),
+    seconds % 60) end
+  return string.format("%d:%02d:%02d", math.floor(seconds / 3600), math.floor(seconds / 60) % 60,
+    seconds % 60)
+end
+
+-- The share that is done, of one job or of many; nil when nothing can be said.
+local function share(bar)
+  local one = bar.total == 1 and bar.last
+  if one then return one.state == "succeeded" and 1 or bar.reached end
+  if not bar.total or bar.total == 0 then return nil end
+  local sum = bar.done
+  for _, progress in pairs(bar.jobs) do sum = sum + (progress.fraction or 0) end
+  return math.min(1, sum / bar.total)
+end
+
+local function estimate(part, elapsed)
+  if not part or part < STEADY or part >= 1 or elapsed < EARLIEST_ETA then return "" end
+  return "  about " .. clock(elapsed * (1 - part) / part) .. " left"
+end
+
+local function counted(bar)
+  local list = {}
+  for _, state in ipairs { "running", "queued", "succeeded", "failed", "cancelled" } do
+    local n = bar.counts[state]
+    if n and n > 0 then list[#list + 1] = { state, n .. " " .. state } end
+  end
+  return list
+end
+
+-- Width in columns: bytes that begin a UTF-8 character.
+local function columns(text)
+  return select(2, text:gsub("[^\128-\191]", ""))
+end
+
+local function clip(text, width)
+  if columns(text) <= width then return text end
+  local kept, n = {}, 0
+  for char in text:gmatch "[%z\1-\127\194-\244][\128-\191]*" do
+    n = n + 1
+    if n > width - 1 then break end
+    kept[n] = char
+  end
+  return table.concat(kept) .. "~"
+end
+
+local EIGHTHS = { "▏", "▎", "▍", "▌", "▋", "▊", "▉" }
+
+local function gauge(bar, part, width)
+  local cells = part * width
+  local full = math.floor(cells)
+  if bar.ascii then return ("#"):rep(full) .. ("-"):rep(width - full) end
+  local piece = EIGHTHS[math.floor((cells - full) * 8)] or ""
+  return ("█"):rep(full) .. piece .. (" "):rep(width - full - (piece == "" and 0 or 1))
+end
+
+local function state_of(bar)
+  if bar.total == 1 and bar.last then return bar.last.state end
+  return (bar.counts.failed or 0) > 0 and "failed" or bar.done == bar.total and "succeeded"
+    or "running"
+end
+
+local function subject(bar)
+  if bar.label then return bar.label end
+  if bar.total == 1 and bar.job then return (tostring(bar.job):gsub("%s*%(.*", "")) end
+  return string.format("%d/%s jobs", bar.done or 0, bar.total or "?")
+end
+
+local function words(bar)
+  if bar.total == 1 then return bar.last and bar.last.state or "" end
+  local list = {}
+  for i, one in ipairs(counted(bar)) do list[i] = one[2] end
+  return table.concat(list, ", ")
+end
+
+local function text_of(bar)
+  local elapsed, part = core.now() - bar.started, share(bar)
+  local percent = part and string.format(" %3d%%", math.floor(part * 100)) or ""
+  local left = bar.done == bar.total and "" or estimate(part, elapsed)
+  local rest = words(bar) .. "  " .. clock(elapsed) .. left
+  return subject(bar), percent, rest, part
+end
+
+local function line(bar, width)
+  local name, percent, rest, part = text_of(bar)
+  local room = math.min(40, width - columns(name) - columns(percent) - columns(rest) - 6)
+  if not part or room < 6 then return clip(name .. percent .. "  " .. rest, width - 1) end
+  local state = state_of(bar)
+  local edge = bar.ascii and { "[", "]" } or { "▕", "▏" }
+  return name .. " " .. edge[1] .. tint(bar, state, gauge(bar, part, room)) .. edge[2] .. percent
+    .. "  " .. rest
+end
+
+local function width_of(bar)
+  return bar.width or core.terminal(bar.fd) or 80
+end
+
+-- A terminal that became narrower has wrapped the line that stands there.
+local function erase(bar)
+  if bar.drawn then
+    local above = math.ceil(bar.drawn / width_of(bar)) - 1
+    bar.stream:write(above > 0 and "\27[" .. above .. "A" or "", "\r\27[J")
+  end
+  bar.drawn = false
+end
+
+local function draw(bar)
+  local text = line(bar, width_of(bar))
+  erase(bar)
+  bar.stream:write(text)
+  bar.stream:flush()
+  bar.drawn, bar.drawn_at = columns((text:gsub("\27%[%d*m", ""))), core.now()
+end
+
+local function plain(bar, changed)
+  local now = core.now()
+  if not changed and bar.drawn_at and now - bar.drawn_at < PLAIN_GAP then return end
+  local name, percent, rest = text_of(bar)
+  bar.stream:write(name, percent, "  ", rest, "\n")
+  bar.stream:flush()
+  bar.drawn_at = now
+end
+
+local function count(bar, job, progress)
+  local before, counts = bar.jobs[job], bar.counts
+  if before then counts[before.state] = counts[before.state] - 1 end
+  counts[progress.state] = (counts[progress.state] or 0) + 1
+  bar.jobs[job] = not ENDED[progress.state] and progress or nil
+  -- what a server says of a job that was stopped is no measure of what was done
+  if not ENDED[progress.state] then bar.reached = progress.fraction end
+  bar.done, bar.total = progress.done, progress.total
+  local changed = not before or before.state ~= progress.state
+  bar.job, bar.last = job, progress
+  return changed
+end
+
+--- What a wait calls with each look at a job.
+function Bar:__call(job, progress)
+  if self.quiet then return end
+  if not self.last then self.started = core.now() - (progress.elapsed or 0) end
+  local changed = count(self, job, progress)
+  if not self.live then
+    plain(self, changed and (self.total == 1 or self.done == self.total))
+  elseif changed or core.now() - (self.drawn_at or 0) >= 0.1 then
+    draw(self)
+  end
+  if self.done == self.total then self:finish() end
+end
+
+--- Draws the time that passes; waits call it between their looks.
+function Bar:tick()
+  if self.live and self.last and self.drawn then draw(self) end
+end
+
+--- Writes a line of text above the bar.
+---@param ... any
+function Bar:print(...)
+  local list = {}
+  for i = 1, select("#", ...) do list[i] = tostring((select(i, ...))) end
+  local redraw = self.drawn
+  erase(self)
+  self.stream:write(table.concat(list, "\t"), "\n")
+  if redraw then draw(self) end
+end
+
+--- Ends the bar's line; what is written next stands below it.
+function Bar:finish()
+  if self.drawn then
+    draw(self)
+    self.stream:write "\n"
+  end
+  self.drawn = false
+end
+Bar.close = Bar.finish
+Bar.__close = Bar.finish
+
+return M

@@ -1,0 +1,423 @@
+-- run.lua: a durable run. Each step has a name and happens once: the journal
+-- says what was intended before it goes out and what came of it, so that a
+-- script killed anywhere goes on where it was. Knows clients and jobs by their
+-- public methods; the file is journal.lua's, the picture report.lua's.
+local core = require "taskclient.core"
+local difference = require "taskclient.workflow.difference"
+local hosts = require "taskclient.host"
+local interrupt = require "taskclient.workflow.interrupt"
+local journal = require "taskclient.workflow.journal"
+local json = require "taskclient.json"
+local ledger = require "taskclient.workflow.ledger"
+local new_error = require("taskclient.error").new
+local options = require "taskclient.options"
+local watch = require "taskclient.workflow.watch"
+
+local M = {}
+
+local LOG_TAIL, LOG_LONGEST = 6, 20000 -- lines of a failed job kept; lines read for them
+-- A submit that was cut off (linkis-wire 3.1): a sick server holds it for 16 minutes and
+-- tries to store it every two, so that its list must have been fine for a while.
+local SETTLE, HOLD = 60, 1200 -- seconds
+local TROUBLE = 2.5           -- times SETTLE, where the list has failed or nobody has looked
+local FIRST_LOOK, LONGEST_LOOK = 0.2, 5
+
+---@class taskclient.Run
+local Run = {}
+Run.__index = Run
+
+-- Writes a record and lets the run's picture of itself follow it.
+local function note(run, what, step, fields)
+  local record = { at = core.time(), what = what, step = step }
+  for name, value in pairs(fields or {}) do record[name] = value end
+  local ok, err = run.journal:write(record)
+  if not ok then return nil, err end
+  ledger.apply(run.ledger, record)
+  return true
+end
+
+-- The same, and on the disk.
+local function keep(run, what, step, fields)
+  local ok, err = note(run, what, step, fields)
+  if ok then ok, err = run.journal:sync() end
+  return ok, err
+end
+
+-- Several tasks that come here together share one fdatasync.
+local function settle(run)
+  local upto, co, main = run.journal.written, coroutine.running()
+  if co and not main then hosts.current().sleep(0) end
+  if run.journal.synced >= upto then return true end
+  return run.journal:sync()
+end
+
+local function begin(run)
+  if run.ledger.id then return note(run, "resumed") end
+  return keep(run, "run", nil, { id = core.random(8) })
+end
+
+--- Opens a run's journal: made, or continued where it was.
+---@param path string
+---@param opts? table settle: for so many seconds (default 60) the server's list must have
+---  answered without a Linkis submit that a crash cut off, before it goes out anew; read_only:
+---  only to look (`steps`, `table`, `svg`, `html`), also at a run that goes on
+---@return taskclient.Run|nil
+---@return table|nil err kind "io": cannot be written, locked by another run, damaged
+function M.open(path, opts)
+  options.argument("journal", "path", path, "text")
+  opts = options.check("journal", opts, { read_only = "boolean", settle = "duration" })
+  local file, records = (opts.read_only and journal.read or journal.open)(path)
+  if not file then return nil, records end
+  local run = setmetatable({ path = path, journal = file, used = {},
+    existing = {}, settle = opts.settle or SETTLE, ledger = ledger.new(records) }, Run)
+  run.continued = run.ledger.id ~= nil
+  if opts.read_only then return run end
+  local ok, err = begin(run)
+  if not ok then return nil, file:close() and err or err end
+  return run
+end
+
+-- The line of the script that is using a name now.
+local function place()
+  for level = 3, 30 do
+    local info = debug.getinfo(level, "Sl")
+    if not info then return "?" end
+    if info.what ~= "C" and not info.source:find "taskclient[/\\]workflow[/\\]" then
+      return info.short_src .. ":" .. info.currentline
+    end
+  end
+  return "?"
+end
+
+local function use(run, name)
+  options.argument("step", "name", name, "text", 4)
+  local here, before = place(), run.used[name]
+  if before then
+    error(string.format("step '%s' is used twice in this run: at %s and at %s; "
+      .. "give it an index, as in '%s 2'", name, before, here, name), 0)
+  end
+  run.used[name] = here
+end
+
+local function key_of(run, name, n)
+  local safe = name:gsub("[^%w._-]", "-")
+  return string.format("%s.%s.%s%s.%d", run.ledger.id, safe:sub(1, 40),
+    core.crc32(name), core.crc32(#name .. name:reverse()), n)
+end
+
+local function unknown(name, attempt, trouble)
+  trouble = trouble or attempt.err
+  local cause = trouble and trouble.message or "the script ended in its middle"
+  return new_error("submit_unknown", string.format(
+    "step '%s': its submit of %s was cut off, so whether the task exists is not known (%s); "
+    .. "look on the server, then run:resolve(%q, id) or run:forget(%q)", name,
+    os.date("%Y-%m-%d %H:%M:%S", math.floor(attempt.from)), cause, name, name),
+    { outcome = "unknown", key = attempt.key, step = name, since = attempt.from })
+end
+
+local function changed(name, text)
+  error(string.format("step '%s' has another spec than in the journal:\n%s\n"
+    .. "to do it anew: run:forget(%q)", name, text, name), 0)
+end
+
+-- An attempt still to be made: its intent is written, but not yet on the disk.
+local function intend(run, name, client, spec, form)
+  local n = ledger.count(run.ledger, name) + 1
+  local ok, err = note(run, "intent", name,
+    { key = key_of(run, name, n), attempt = n, service = client.service, spec = form })
+  if not ok then return nil, err end
+  return { name = name, client = client, spec = spec, attempt = ledger.current(run.ledger, name) }
+end
+
+--- What is to be done for a step: the first half of `submit`, before the sync.
+--- `again`: a new attempt of a step that has ended.
+---@private
+function Run:prepare(name, client, spec, again)
+  if spec.key ~= nil then error("submit: field 'key' is the run's own; leave it out", 0) end
+  if not again then use(self, name) end
+  local attempt = ledger.current(self.ledger, name)
+  local form = difference.form(spec)
+  if again or not attempt or attempt.state == "refused" then
+    return intend(self, name, client, spec, form)
+  end
+  local text = difference.tell(attempt.spec or {}, form)
+  if text then changed(name, text) end
+  return { name = name, client = client, spec = spec, attempt = attempt }
+end
+
+-- Text that JSON can hold, at most so many bytes of it.
+local function plain(text, most)
+  text = tostring(text)
+  if #text > most then text = text:sub(1, most):gsub("[\192-\255][\128-\191]*$", "") end
+  return json.try(text) and text or (text:gsub("[\128-\255]", "?"))
+end
+
+-- The last lines up to the last ERROR line, behind which the server sums up at length.
+local function tail_of_log(job)
+  local cursor, lines, tail, last = job:logs(), {}, {}, nil
+  while cursor and #lines < LOG_LONGEST do
+    local line, told = cursor:read()
+    if not line then break end
+    lines[#lines + 1] = plain(line, 400)
+    if told and told.level == "error" then last = #lines end
+  end
+  last = last or #lines
+  for i = math.max(1, last - LOG_TAIL + 1), last do tail[#tail + 1] = lines[i] end
+  return tail
+end
+
+local function plain_error(err)
+  local known = type(err) == "table" and err or {}
+  return err and { kind = known.kind, code = known.code,
+    message = plain(known.message or err, 4000) }
+end
+
+local function end_of(job, entry)
+  local failed = entry.state ~= "succeeded"
+  return { state = entry.state, native = entry.native, err = plain_error(entry.failure),
+    log = failed and job.client.service == "linkis" and tail_of_log(job) or nil }
+end
+
+-- Has the journal hear of what a wait learns about the job.
+local function follow(run, name, job)
+  local attempt = ledger.current(run.ledger, name)
+  watch.observe(job, function(seen, entry, changed_state)
+    local stale = attempt.to or attempt ~= ledger.current(run.ledger, name)
+    if stale or not changed_state then return end
+    if watch.ended[entry.state] then return note(run, "ended", name, end_of(seen, entry)) end
+    note(run, "state", name, { state = entry.state, native = entry.native })
+  end)
+  return job
+end
+
+-- What an earlier process may have sent stays open, whatever this one could not send.
+local function refused(run, name, err, sent_before)
+  if sent_before and err.outcome == "not_sent" then return nil, err end
+  local what = err.outcome == "unknown" and "unknown" or "refused"
+  note(run, what, name, { err = plain_error(err) })
+  if what == "unknown" then run.journal:sync() end
+  return nil, err
+end
+
+-- Looks for the task of a submit that was cut off: job; nil when it was never made; nil, err.
+local function look(run, name, client, attempt, deadline)
+  local now, age = core.now(), core.time() - attempt.sending
+  local fine_since, need, pause = now - age, run.settle, FIRST_LOOK
+  if age < 0 or age > run.settle then fine_since, need = now, TROUBLE * run.settle end
+  local limit = now + math.max(HOLD - age, 0)
+  while true do
+    local asked = core.now()
+    local job, err = client:reconcile(attempt.key, attempt.from)
+    if job then return job end
+    if err then
+      fine_since, need = nil, TROUBLE * run.settle
+      if err.kind == "unsupported" then limit = asked end
+      if asked >= limit then return nil, unknown(name, attempt, err) end
+      err.outcome = "not_sent"
+      if watch.permanent(err) then return nil, err end
+    else
+      fine_since = fine_since or asked
+      if asked >= math.min(fine_since + need, limit) then return nil end
+    end
+    if asked >= (deadline or math.huge) then
+      return nil, new_error("timeout", "no time to look for " .. name, { outcome = "not_sent" })
+    end
+    client:trace("warn", { what = "looking for a cut submit", step = name, err = err })
+    if pause == FIRST_LOOK and core.terminal(2) then
+      io.stderr:write("step '", name, "': its submit was cut off; looking for its task first\n")
+    end
+    hosts.current(client).sleep(pause)
+    pause = math.min(1.6 * pause, LONGEST_LOOK)
+  end
+end
+
+-- The tasks of this run that the server has, by key: asked once, for a journal may have lost
+-- its end. A server without a list leaves the journal alone to know.
+local function existing(run, client)
+  if not run.continued or run.existing[client] then return run.existing[client] or {} end
+  local ids, err = client:submitted(run.ledger.id .. ".", run.ledger.at)
+  if not ids and err.kind ~= "unsupported" then
+    err.outcome = "not_sent"
+    return nil, err
+  end
+  run.existing[client] = ids or {}
+  return run.existing[client]
+end
+
+local function accepted(run, name, job)
+  note(run, "accepted", name, { id = job.id, handle = job:handle() })
+  if job.client.service == "lindorm" then run.journal:sync() end
+  return follow(run, name, job)
+end
+
+-- The submit itself. Whether it was begun is in the journal before its first byte goes out.
+local function send(run, plan, keyed)
+  local name, spec = plan.name, {}
+  local sent_before = plan.attempt.sending ~= nil
+  local ok, err = (keyed and note or keep)(run, "sending", name)
+  if not ok then return nil, err end
+  for field, value in pairs(plan.spec) do spec[field] = value end
+  spec.key = keyed and plan.attempt.key or nil
+  ok, err = plan.client:submit(spec, keyed and { adopt = false } or nil)
+  if not ok then return refused(run, name, err, sent_before) end
+  return accepted(run, name, ok)
+end
+
+-- The task that a server with keys has already of an earlier process: job, nil, or nil, err.
+local function earlier(run, plan, deadline)
+  local client, attempt = plan.client, plan.attempt
+  if attempt.sending then return look(run, plan.name, client, attempt, deadline) end
+  local ids, err = existing(run, client)
+  local id = ids and ids[attempt.key]
+  return id and client:attach { id = id, key = attempt.key }, err
+end
+
+--- The second half of `submit`: the task that exists already, or the submit.
+---@private
+function Run:launch(plan, deadline)
+  local name, client, attempt = plan.name, plan.client, plan.attempt
+  if attempt.handle then return follow(self, name, client:attach(attempt.handle)) end
+  local keyed = client.service ~= "lindorm" -- which has no key to look for
+  local job, err
+  if keyed then
+    job, err = earlier(self, plan, deadline)
+  elseif attempt.sending then
+    err = unknown(name, attempt)
+  end
+  if job then return accepted(self, name, job) end
+  if not err then return send(self, plan, keyed) end
+  local news = err.kind == "submit_unknown" and attempt.state ~= "unknown"
+  if news then note(self, "unknown", name) end
+  return nil, err
+end
+
+--- Submits once per name: after a crash it gives the job that exists.
+---@param name string unique in the run
+---@param client userdata
+---@param spec table as for `client:submit`, without `key`
+---@return userdata|nil job
+---@return table|nil err `submit_unknown` (Lindorm) until `resolve` or `forget`
+function Run:submit(name, client, spec)
+  local plan, err = self:prepare(name, client, spec)
+  if not plan then return nil, err end
+  local ok
+  ok, err = settle(self)
+  if not ok then return nil, err end
+  return self:launch(plan)
+end
+
+local function remember(run, name, ok, value, err)
+  if not ok then
+    note(run, "raised", name, { err = plain_error(value) })
+    error(value, 0)
+  end
+  if value == nil and err ~= nil then
+    note(run, "raised", name, { err = plain_error(err) })
+    return nil, err
+  end
+  if value == nil then value = true end
+  local text, why = json.try(value, "step '" .. name .. "'")
+  if not text then error(why .. ": a step's value must be what JSON can hold", 0) end
+  value = core.decode(text)
+  ok, err = keep(run, "done", name, { value = value })
+  if not ok then return nil, err end
+  return value
+end
+
+--- Runs `fn` once; its first value is remembered and returned at once ever after.
+--- `nil, err` or an error is not remembered: the next run tries again.
+---@param name string unique in the run
+---@param fn fun(): any its value must be what JSON can hold
+---@return any value true where the function gave none
+---@return any err
+function Run:step(name, fn)
+  options.argument("step", "fn", fn, "function")
+  use(self, name)
+  local attempt = ledger.current(self.ledger, name)
+  if attempt and attempt.state == "succeeded" then return attempt.value end
+  local ok, err = note(self, "begun", name)
+  if not ok then return nil, err end
+  return remember(self, name, interrupt.try(fn))
+end
+
+local function known(run, name)
+  local attempt = ledger.current(run.ledger, name)
+  if attempt then return attempt end
+  return nil, new_error("io", string.format("%s knows no step '%s'", run.path, tostring(name)))
+end
+
+local function decide(run, what, name, fields)
+  run.used[name] = nil
+  return keep(run, what, name, fields)
+end
+
+--- Lets a step that has ended be done once more: the next `submit` or `step` under its name.
+---@param name string
+---@return boolean|nil ok
+---@return table|nil err
+function Run:retry(name)
+  local attempt, err = known(self, name)
+  if not attempt then return nil, err end
+  if not attempt.to then
+    return nil, new_error("unsupported", "step '" .. name .. "' has not ended: " .. attempt.state)
+  end
+  return decide(self, "retry", name)
+end
+
+--- Forgets a step in whatever state; a task that exists on the server goes on there.
+---@param name string
+---@return boolean|nil ok
+---@return table|nil err
+function Run:forget(name)
+  local attempt, err = known(self, name)
+  if not attempt then return nil, err end
+  return decide(self, "forgotten", name)
+end
+
+--- Says which task an unknown submit became.
+---@param name string
+---@param id integer|string the task's id
+---@return boolean|nil ok
+---@return table|nil err
+function Run:resolve(name, id)
+  local attempt, err = known(self, name)
+  if not attempt then return nil, err end
+  local handle = { id = id, service = attempt.service }
+  return decide(self, "accepted", name, { id = id, handle = handle })
+end
+
+--- What the journal knows.
+---@return table[] steps {name=, kind=, state=, id=, attempts=, value=, err=, started=, ended=};
+---  kind: "job" or "step"
+function Run:steps()
+  return ledger.list(self.ledger)
+end
+
+--- Writes the run's picture; reads the journal alone.
+---@param path string
+---@return boolean|nil ok
+---@return table|nil err
+function Run:svg(path) return require("taskclient.view.report").svg(self, path) end
+--- Writes the run's picture, with its steps as a table, as a page.
+---@param path string
+---@return boolean|nil ok
+---@return table|nil err
+function Run:html(path) return require("taskclient.view.report").html(self, path) end
+--- The run as aligned text for a terminal.
+---@return string
+function Run:table() return require("taskclient.view.report").table(self) end
+
+function Run:__tostring()
+  return string.format("run %s (%d steps)", self.path, #self.ledger.order)
+end
+
+--- Ends the writing; the run can be opened again.
+---@return boolean|nil ok
+---@return table|nil err
+function Run:close()
+  if not self.journal.failed then note(self, "closed") end
+  return self.journal:close()
+end
+Run.__close, Run.__gc = Run.close, Run.close
+
+return M

@@ -1,0 +1,294 @@
+-- submit_many.lua: many specs, at most so many jobs unfinished at a time, their
+-- ends in order of completion. Specs are taken when there is room for them.
+-- Knows clients, jobs and runs by their public methods.
+local core = require "taskclient.core"
+local hosts = require "taskclient.host"
+local interrupt = require "taskclient.workflow.interrupt"
+local options = require "taskclient.options"
+local retry = require "taskclient.retry"
+local wait = require "taskclient.workflow.wait"
+local watch = require "taskclient.workflow.watch"
+
+local M = {}
+
+local ACTIVE = 20
+local BACKOFF, BACKOFF_MAX = 1, 60 -- seconds between attempts, doubled each time
+
+local OPTIONS = {
+  active = "count", journal = "table", name = "string|function", retry = "count|table",
+  stop_on_failure = "boolean", total = "count",
+}
+for name, types in pairs(wait.options) do OPTIONS[name] = types end
+local RETRY = { times = "!count", codes = "table", kinds = "table", when = "function",
+  delay = "duration", max_delay = "duration" }
+
+---@class taskclient.submit_many_options: taskclient.wait_options
+---@field active? integer most jobs unfinished at a time (default 20)
+---@field journal? taskclient.Run each spec becomes a step of this run
+---@field name? string|fun(spec: table, index: integer): string names of the steps (default
+---   "submit_many <index>")
+---@field retry? integer|table how often a failed job is submitted anew; or {times=, codes=,
+---   kinds=,
+---  when=fun(ended, attempts): boolean, delay=1, max_delay=60}
+---@field stop_on_failure? boolean submit nothing more after a failure; what runs is waited for
+---@field total? integer number of specs, for the progress bar
+
+local Many = {}
+Many.__index = Many
+
+local function among(list, value)
+  for _, known in ipairs(list or {}) do
+    if known == value then return true end
+  end
+  return false
+end
+
+-- One function for a table, an iterator and a coroutine.
+local function source(specs)
+  if type(specs) == "function" then return specs end
+  if type(specs) == "thread" then
+    return function()
+      if coroutine.status(specs) == "dead" then return nil end
+      local ok, spec = coroutine.resume(specs)
+      if not ok then error(debug.traceback(specs, tostring(spec)), 0) end
+      return spec
+    end
+  end
+  options.argument("submit_many", "specs", specs, "table|function", 4)
+  local i = 0
+  return function()
+    i = i + 1
+    return specs[i]
+  end
+end
+
+local function finish(many, item, state, native, err)
+  local counts = many.counts
+  item.state, item.native, item.err = state, native, err
+  local word = state or (err.kind == "submit_unknown" and "unknown") or "not_submitted"
+  counts[word] = (counts[word] or 0) + 1
+  counts.retried = counts.retried + item.attempts - 1
+  if word ~= "succeeded" and many.stop_on_failure then counts.stopped = true end
+  many.ready[#many.ready + 1] = item
+end
+
+local function wants_retry(many, item, state, err)
+  local rule = many.retry
+  if item.attempts > rule.times or many.counts.stopped then return false end
+  if err and err.kind == "submit_unknown" then return false end
+  if rule.when then
+    local ended = { spec = item.spec, job = item.job, state = state, err = err }
+    return watch.protect(rule.when, ended, item.attempts)
+  end
+  if rule.codes or rule.kinds then
+    return err ~= nil and (among(rule.codes, err.code) or among(rule.kinds, err.kind))
+  end
+  return state == "failed" or state == nil
+end
+
+local function later(many, item, times, err)
+  local rule = many.retry
+  local most = rule.max_delay or BACKOFF_MAX
+  local delay = math.min((rule.delay or BACKOFF) * 2 ^ math.min(times, 20), most)
+  delay = math.max(delay * (0.8 + 0.4 * retry.random()), err and err.retry_after or 0)
+  item.at = core.now() + delay
+  many.delayed[#many.delayed + 1] = item
+end
+
+local function settle(many, item, state, native, err)
+  if not wants_retry(many, item, state, err) then
+    return finish(many, item, state, native, err)
+  end
+  item.again = true
+  later(many, item, item.attempts - 1, err)
+end
+
+-- A submit that was surely not sent is no attempt: the server is away.
+local function refused(many, item, err)
+  if watch.permanent(err) then
+    many.fatal = err
+  elseif err.outcome == "not_sent" then
+    item.unsent = (item.unsent or 0) + 1
+    return later(many, item, item.unsent, err)
+  end
+  settle(many, item, nil, nil, err)
+end
+
+local function submit(many, item)
+  local job, err
+  if item.plan then
+    job, err = many.journal:launch(item.plan, many.watch.deadline)
+  else
+    job, err = many.client:submit(item.spec)
+  end
+  if not job then return refused(many, item, err) end
+  item.job, item.unsent = job, nil
+  many.watch:add(job, item)
+end
+
+-- With a journal: what it knows of the item, or its intent. True when the end is known already.
+local function prepare(many, item)
+  local run = many.journal
+  if not run or item.unsent then return end
+  local plan, err = run:prepare(item.name, many.client, item.spec, item.again)
+  if not plan then
+    many.fatal = err
+    return
+  end
+  item.plan, item.attempts = plan, plan.attempt.n
+  if not watch.ended[plan.attempt.state] then return end
+  item.job = many.client:attach(plan.attempt.handle)
+  settle(many, item, plan.attempt.state, plan.attempt.native, plan.attempt.err)
+  return true
+end
+
+local function name_of(many, spec, index)
+  local name = many.name
+  if type(name) == "function" then return watch.protect(name, spec, index) end
+  return (name or "submit_many") .. " " .. index
+end
+
+local function next_item(many)
+  local spec = not (many.exhausted or many.counts.stopped) and many.source() or nil
+  many.exhausted = spec == nil
+  if not spec then return nil end
+  local index = many.counts.total + 1
+  if type(spec) ~= "table" then
+    error(string.format("submit_many: spec %d: table expected, got %s", index, type(spec)), 0)
+  end
+  many.counts.total = index
+  return { index = index, spec = spec, attempts = 1,
+    name = many.journal and name_of(many, spec, index) or nil }
+end
+
+-- Delayed items whose time has come, then new ones, as far as there is room.
+local function take_up(many)
+  local list, delayed, now = {}, many.delayed, core.now()
+  for i = #delayed, 1, -1 do
+    if delayed[i].at <= now then
+      local item = table.remove(delayed, i)
+      if item.again then item.attempts = item.attempts + 1 end
+      if not prepare(many, item) then list[#list + 1] = item end
+      item.again = nil
+    end
+  end
+  while many.watch.open + #delayed + #list < many.active and #many.ready < many.active do
+    local item = next_item(many)
+    if not item then break end
+    if not prepare(many, item) then list[#list + 1] = item end
+  end
+  return list
+end
+
+-- All intents are on the disk, by one sync, before the first submit goes out.
+local function fill(many)
+  local list = take_up(many)
+  if many.fatal or #list == 0 then return end
+  if many.journal then
+    local ok, err = many.journal.journal:sync()
+    if not ok then
+      many.fatal = err
+      return
+    end
+  end
+  for _, item in ipairs(list) do
+    if many.fatal then return end
+    submit(many, item)
+  end
+end
+
+local function earliest(delayed)
+  local at = math.huge
+  for _, item in ipairs(delayed) do at = math.min(at, item.at) end
+  return delayed[1] and at
+end
+
+local function give_up(many, err)
+  err.handles = {}
+  for i, item in ipairs(many.watch.items) do err.handles[i] = item.job:handle() end
+  many.watch:leave()
+  many.exhausted, many.delayed, many.fatal = true, {}, nil
+  return nil, err
+end
+
+local function advance(_, many)
+  local w = many.watch
+  while true do
+    local ended = table.remove(many.ready, 1)
+    if ended then return ended end
+    if many.fatal then return give_up(many, many.fatal) end
+    local late = w.deadline and core.now() >= w.deadline
+    if late and not w:queued() then return give_up(many, wait.timeout(w)) end
+    if not late then fill(many) end
+    local limit = earliest(many.delayed)
+    if w:pending() then
+      local item = w:next(limit)
+      if item then settle(many, item.tag, item.state, item.native, item.err) end
+    elseif limit and not many.ready[1] then
+      local seconds = math.min(limit, w.deadline or limit) - core.now()
+      hosts.current(many.client).sleep(math.max(0, seconds))
+    elseif not many.ready[1] and not many.fatal then
+      return nil
+    end
+  end
+end
+
+--- The next end.
+---@return table|nil ended {index=, spec=, name=, job=, state=, native=, err=, attempts=}; nil after
+---  the last
+---@return table|nil err with `handles` of what goes on, when no more can be done: timeout, auth,
+---  the journal's disk
+function Many:read()
+  return interrupt.guard(self.watch, advance, self)
+end
+
+Many.__call = wait.Cursor.__call
+
+--- Reads to the end.
+---@param on_end? fun(ended: table)
+---@return table|nil summary as of `summary`
+---@return table|nil err
+function Many:finish(on_end)
+  while true do
+    local ended, err = self:read()
+    if err then return nil, err end
+    if not ended then return self:summary() end
+    if on_end then on_end(ended) end
+  end
+end
+
+--- Counts so far.
+---@return table counts total, succeeded, failed, cancelled, unknown, not_submitted, retried,
+---  seconds, stopped
+function Many:summary()
+  local summary = { seconds = core.now() - self.watch.started }
+  for name, n in pairs(self.counts) do summary[name] = n end
+  return summary
+end
+
+--- Watches no longer; the jobs go on.
+function Many:close()
+  self.exhausted, self.delayed, self.ready = true, {}, {}
+  self.watch:leave()
+end
+Many.__close = Many.close
+
+--- Submits many; `client:submit_many(specs, opts)`.
+---@param specs table|function|thread array, iterator or coroutine of specs
+---@param opts? taskclient.submit_many_options
+---@return table cursor `for ended in cursor`, `:read()`, `:finish()`, `:summary()`, `:close()`
+function M.submit_many(client, specs, opts)
+  opts = options.check("submit_many", opts, OPTIONS, 3)
+  local again = opts.retry
+  if type(again) == "table" then options.check("submit_many", again, RETRY, 3) end
+  return setmetatable({
+    client = client, source = source(specs), active = opts.active or ACTIVE, name = opts.name,
+    journal = opts.journal, stop_on_failure = opts.stop_on_failure,
+    retry = type(again) == "table" and again or { times = again or 0 },
+    watch = watch.new(opts), ready = {}, delayed = {},
+    counts = { total = 0, succeeded = 0, failed = 0, cancelled = 0, unknown = 0,
+      not_submitted = 0, retried = 0 },
+  }, Many)
+end
+
+return M

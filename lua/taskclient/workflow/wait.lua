@@ -1,0 +1,154 @@
+-- wait.lua: waiting for one job, for all, for any, or for each as it ends.
+-- A wait ends by the job's real end, the deadline, or an error that no
+-- further asking can mend. It leaves the job alone in every other case.
+local interrupt = require "taskclient.workflow.interrupt"
+local new_error = require("taskclient.error").new
+local options = require "taskclient.options"
+local watch = require "taskclient.workflow.watch"
+
+local M = {}
+
+M.options = {
+  timeout = "duration", poll = "duration|function", on_progress = "function|table",
+  on_log = "function|table", on_state = "function|table", on_interrupt = "string|function",
+}
+
+---@class taskclient.wait_options
+---@field timeout? number seconds; then `nil, err` of kind "timeout" with `handles`; the jobs go
+---   on
+---@field poll? number|fun(attempt: integer, elapsed: number): number seconds between two looks
+---  (default: 1 growing to 10 for Linkis, to 30 for Lindorm, ±20 %)
+---@field on_progress? fun(job, progress) at every look; progress: fraction, state, elapsed,
+---   done, total
+---@field on_log? fun(job, line: string, note: table) note: level, late
+---@field on_state? fun(job, state: string, native: string) at every change
+---@field on_interrupt? "leave"|"abort"|fun(jobs: table) what Ctrl-C does (default "leave": says
+---   how to attach)
+
+local function begin(where, jobs, opts)
+  options.argument(where, "jobs", jobs, "table", 3)
+  opts = options.check(where, opts, M.options, 3)
+  for i, job in ipairs(jobs) do
+    if type(job) ~= "userdata" and type(job) ~= "table" or job.handle == nil then
+      options.raise(where, ("jobs[%d]: a job expected, got %s%s"):format(i, type(job),
+        where == "wait" and " (is it called as job:wait?)" or ""), 3)
+    end
+  end
+  local w = watch.new(opts)
+  w.once = where ~= "as_completed" -- an error ends it for good
+  for i, job in ipairs(jobs) do w:add(job, i) end
+  return w
+end
+
+--- The error of a watch whose deadline has come.
+function M.timeout(w)
+  local handles, cause = {}, nil
+  for i, item in ipairs(w.items) do
+    handles[i] = item.job:handle()
+    cause = cause or item.last_err
+  end
+  local only = #handles == 1 and w.items[1].job
+  local what = only and tostring(only) .. " has" or #handles .. " jobs have"
+  local last = cause and "; last error: " .. tostring(cause) or ""
+  return new_error("timeout",
+    string.format("%s not ended within %g s and goes on%s", what, w.opts.timeout, last),
+    { handles = handles, job_id = only and only.id or nil, cause = cause })
+end
+
+local function next_or_timeout(w)
+  local item = w:next()
+  if item or not w.items[1] then return item end
+  local err = M.timeout(w)
+  w:leave()
+  return nil, err
+end
+
+-- What stands for an item in the results.
+local function told(item, err)
+  if not item then return nil, err end
+  return item.job, item.state, item.native, item.err
+end
+
+--- Waits for the job's end; `job:wait(opts)`.
+---@param opts? taskclient.wait_options
+---@return string|nil state "succeeded", "failed" or "cancelled"
+---@return string|table native the server's own word, or the err
+---@return table|nil err why the job failed
+function M.wait(job, opts)
+  local w = begin("wait", { job }, opts)
+  local item, err = interrupt.guard(w, next_or_timeout)
+  if not item then return nil, err end
+  if not item.state then return nil, item.err end
+  return item.state, item.native, item.err
+end
+
+--- Waits for all; one request round serves all jobs of a client.
+---@param jobs userdata[]
+---@param opts? taskclient.wait_options
+---@return table[]|nil ends {job=, state=, native=, err=}, aligned with `jobs`
+---@return table|nil err kind "timeout": with `handles` of those that go on, and `ends` so far
+function M.wait_all(jobs, opts)
+  local w, ends = begin("wait_all", jobs, opts), {}
+  while w:pending() do
+    local item, err = interrupt.guard(w, next_or_timeout)
+    if err then
+      err.ends = ends
+      return nil, err
+    end
+    ends[item.tag] = { job = item.job, state = item.state, native = item.native, err = item.err }
+  end
+  return ends
+end
+
+--- Waits for whichever ends first.
+---@param jobs userdata[]
+---@param opts? taskclient.wait_options
+---@return userdata|nil job
+---@return string|table state or err
+---@return string|nil native
+---@return table|nil err why the job failed
+function M.wait_any(jobs, opts)
+  local w = begin("wait_any", jobs, opts)
+  if w.open == 0 then return nil, new_error("closed", "wait_any: no jobs to wait for") end
+  local item, err = interrupt.guard(w, next_or_timeout)
+  w:leave()
+  return told(item, err)
+end
+
+local Cursor = {}
+Cursor.__index = Cursor
+M.Cursor = Cursor
+
+--- The next end; nil after the last; `nil, err` at the deadline.
+---@return userdata|nil job
+---@return string|table|nil state or err
+---@return string|nil native
+---@return table|nil err why the job failed
+function Cursor:read()
+  return told(interrupt.guard(self.watch, next_or_timeout))
+end
+
+local function or_raise(job, ...)
+  if job == nil and ... then error((...), 0) end
+  return job, ...
+end
+
+function Cursor:__call()
+  return or_raise(self:read())
+end
+
+--- Watches no longer; the jobs go on.
+function Cursor:close()
+  self.watch:leave()
+end
+Cursor.__close = Cursor.close
+
+--- The jobs in the order in which they end: `for job, state, native, err in as_completed(jobs)`.
+---@param jobs userdata[]
+---@param opts? taskclient.wait_options
+---@return table cursor for a generic `for`, or by `cursor:read()`
+function M.as_completed(jobs, opts)
+  return setmetatable({ watch = begin("as_completed", jobs, opts) }, Cursor)
+end
+
+return M

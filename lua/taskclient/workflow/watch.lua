@@ -1,0 +1,308 @@
+-- watch.lua: keeps an eye on many jobs of many clients with few requests.
+-- One round asks for all jobs of a client that are due; watches in other
+-- coroutines share it. It knows clients and jobs by their public methods,
+-- never the wire; a transient error never ends anything here.
+local core = require "taskclient.core"
+local hosts = require "taskclient.host"
+local interrupt = require "taskclient.workflow.interrupt"
+local retry = require "taskclient.retry"
+
+local M = {}
+
+-- Delay between two looks at a job, in seconds (reliability 5, F38).
+local POLL = {
+  linkis = { first = 1, grow = 1.5, max = 10 },
+  lindorm = { first = 1, grow = 2, max = 30 },
+}
+local POLL_WITH_LOG = 2     -- longest delay while log lines are wanted
+local RETRY_AFTER_MAX = 60  -- a server may ask for more patience, up to this
+local GONE_TIMES, GONE_SECONDS = 3, 60
+local HOLDER_MAX = 120      -- a round that takes longer is no longer waited for
+local LOG_BURST = 50        -- log requests in one look
+local LOG_TRIES = 5         -- for the lines of a job that has ended
+
+M.ended = { succeeded = true, failed = true, cancelled = true }
+local PERMANENT = { auth = true, closed = true, unsupported = true, vanished = true,
+  memory = true }
+
+-- Groups by client: { items = set, holder = coroutine, since = seconds }.
+local groups = setmetatable({}, { __mode = "k" })
+-- Who wants to hear of a job besides its waiter (a run's journal).
+local observers = setmetatable({}, { __mode = "k" })
+
+local Watch = {}
+Watch.__index = Watch
+
+--- Calls `fn(job, entry, changed)` at whatever a watch learns of `job`.
+function M.observe(job, fn)
+  observers[job] = fn
+end
+
+--- True for an error after which asking again is pointless.
+function M.permanent(err)
+  return PERMANENT[err.kind] or (err.kind == "tls" and err.retryable == false) or false
+end
+
+--- Calls the caller's function, for one value; its error keeps its traceback.
+function M.protect(fn, ...)
+  local ok, value = interrupt.try(fn, ...)
+  if not ok then error(value, 0) end
+  return value
+end
+
+---@param opts table timeout, poll, on_progress, on_log, on_state, on_interrupt
+function M.new(opts)
+  local now = core.now()
+  return setmetatable({
+    opts = opts, started = now, deadline = opts.timeout and now + opts.timeout,
+    items = {}, open = 0, done = 0, fresh = 0, total = opts.total, queue = {}, head = 1, tail = 0,
+  }, Watch)
+end
+
+local function group_of(client)
+  local group = groups[client]
+  if not group then
+    group = { items = setmetatable({}, { __mode = "k" }), count = 0 }
+    groups[client] = group
+  end
+  return group
+end
+
+--- Watches one more job; `tag` comes back with its end.
+function Watch:add(job, tag)
+  local client = job.client
+  local item = {
+    job = job, tag = tag, client = client, group = group_of(client), watch = self,
+    host = hosts.current(client),
+    since = core.now(), due = core.now(), attempt = 0, index = #self.items + 1,
+  }
+  self.items[item.index] = item
+  item.group.items[item] = true
+  item.group.count = item.group.count + 1
+  self.open = self.open + 1
+  return item
+end
+
+function Watch:remove(item)
+  local items = self.items
+  local last = items[#items]
+  items[item.index], last.index = last, item.index
+  items[#items] = nil
+  item.group.items[item] = nil
+  item.group.count = item.group.count - 1
+  self.open = self.open - 1
+  if item.fresh then item.fresh, self.fresh = nil, self.fresh - 1 end
+end
+
+function Watch:finish(item, state, native, err)
+  self:remove(item)
+  self.done = self.done + 1
+  item.state, item.native, item.err = state, native, err
+  self.tail = self.tail + 1
+  self.queue[self.tail] = item
+end
+
+-- When to look again. Failing rounds spread out, so that clients which were
+-- cut off together do not come back together.
+local function delay(item, failed, jitter)
+  local opts = item.watch.opts
+  local poll = opts.poll
+  item.attempt = item.attempt + 1
+  if type(poll) == "number" then return poll end
+  if poll then return M.protect(poll, item.attempt, core.now() - item.since) end
+  local plan = POLL[item.client.service] or POLL.linkis
+  local longest = opts.on_log and math.min(POLL_WITH_LOG, plan.max) or plan.max
+  item.interval = math.min(longest, item.interval and item.interval * plan.grow or plan.first)
+  return item.interval * (failed and 0.5 + jitter or 0.8 + 0.4 * jitter)
+end
+
+local function schedule(item, entry, jitter)
+  local err, now = entry.err, core.now()
+  local wait = math.max(0.01, delay(item, err ~= nil, jitter))
+  if err and err.retry_after then
+    wait = math.max(wait, math.min(err.retry_after, RETRY_AFTER_MAX) * (1 + 0.2 * jitter))
+  end
+  item.due = now + wait
+  item.fresh, item.watch.fresh = entry, item.watch.fresh + 1
+end
+
+local function due_items(group, now)
+  local items, jobs = {}, {}
+  for item in pairs(group.items) do
+    if item.due - 0.5 * (item.interval or 0) <= now and not item.fresh then
+      items[#items + 1] = item
+      jobs[#jobs + 1] = item.job
+    end
+  end
+  return items, jobs
+end
+
+local function round(group, client, deadline)
+  local items, jobs = due_items(group, core.now())
+  group.holder, group.since = coroutine.running() or "main", core.now()
+  local entries, err = client:states(jobs, { deadline = deadline })
+  group.holder = nil
+  local jitter = retry.random()
+  for i, item in ipairs(items) do
+    schedule(item, entries and entries[i] or { err = err }, jitter)
+  end
+end
+
+-- True while another coroutine is in the middle of a round for this client.
+local function busy(group)
+  local holder = group.holder
+  return type(holder) == "thread" and holder ~= coroutine.running()
+    and coroutine.status(holder) == "suspended" and core.now() - group.since < HOLDER_MAX
+end
+
+local function gone(item, err)
+  if not err.vanished then
+    item.gone = nil
+    return false
+  end
+  item.gone = item.gone or { since = core.now(), times = 0 }
+  item.gone.times = item.gone.times + 1
+  return item.gone.times >= GONE_TIMES and core.now() - item.gone.since >= GONE_SECONDS
+end
+
+-- Hands over the lines there are; at most a burst. True at the log's end.
+local function pump_log(item)
+  if item.log == nil then item.log = item.job:logs { follow = true } or false end
+  if not item.log then return true end
+  for _ = 1, LOG_BURST do
+    local lines, err, notes = item.log:poll()
+    if err then return false, err end
+    if not lines then return true end
+    for i, line in ipairs(lines) do
+      M.protect(item.watch.opts.on_log, item.job, line, notes and notes[i])
+    end
+    if #lines == 0 then return false end
+  end
+  return false
+end
+
+local function drain_log(item)
+  local failures = 0
+  repeat
+    local finished, err = pump_log(item)
+    failures = err and failures + 1 or failures
+    local hopeless = err and (failures >= LOG_TRIES or M.permanent(err))
+    if finished or hopeless then return finished, err end
+    item.host.sleep(err and 0.2 * 2 ^ failures or 0.2)
+  until item.watch.deadline and core.now() > item.watch.deadline
+end
+
+local function tell(item, entry, changed)
+  local watch, observer = item.watch, observers[item.job]
+  local opts = watch.opts
+  if observer then observer(item.job, entry, changed) end
+  if changed and opts.on_state then
+    M.protect(opts.on_state, item.job, entry.state, entry.native)
+  end
+  if not opts.on_progress then return end
+  M.protect(opts.on_progress, item.job, {
+    fraction = entry.progress, state = entry.state, native = entry.native,
+    elapsed = core.now() - item.since, total = watch.total or watch.done + watch.open,
+    done = watch.done + (M.ended[entry.state] and 1 or 0),
+  })
+end
+
+local function failure(item, entry)
+  if entry.state == "succeeded" then return nil end
+  local err, cause = item.job:error(entry.info)
+  return err or cause
+end
+
+-- Takes what a round has brought for this item.
+local function take(item, entry)
+  local watch = item.watch
+  item.fresh, watch.fresh = nil, watch.fresh - 1
+  if entry.err then
+    item.last_err = entry.err
+    if M.permanent(entry.err) or gone(item, entry.err) then
+      watch:finish(item, nil, nil, entry.err)
+    end
+    return
+  end
+  item.gone, item.last_err = nil, nil
+  local changed = entry.state ~= item.seen or entry.native ~= item.seen_native
+  item.seen, item.seen_native = entry.state, entry.native
+  local ended = M.ended[entry.state]
+  local log_err
+  if watch.opts.on_log then log_err = select(2, (ended and drain_log or pump_log)(item)) end
+  local err = ended and failure(item, entry)
+  if ended then entry.failure = err end
+  tell(item, entry, changed)
+  if ended then watch:finish(item, entry.state, entry.native, err or log_err) end
+end
+
+local function take_all(watch)
+  if watch.fresh == 0 then return end
+  for i = #watch.items, 1, -1 do
+    local item = watch.items[i]
+    if item.fresh then take(item, item.fresh) end
+  end
+end
+
+local function earliest(watch)
+  local first
+  for _, item in ipairs(watch.items) do
+    if not first or item.due < first.due then first = item end
+  end
+  return first
+end
+
+local function sleep(watch, host, seconds)
+  local tick = watch.opts.on_progress
+  tick = type(tick) == "table" and tick.tick
+  if tick then seconds = math.min(seconds, watch.opts.on_progress.interval) end
+  host.sleep(seconds)
+  if tick then tick(watch.opts.on_progress) end
+end
+
+-- One step nearer to news: a round for the job that is due first, or a sleep.
+local function step(watch, limit)
+  local item, now = earliest(watch), core.now()
+  local group = item.group
+  if busy(group) then
+    -- the more jobs are watched, the longer a round takes and the more wait for it
+    local patience = 0.05 + group.count * 1e-4
+    sleep(watch, item.host, patience + 0.2 * (item.interval or 0) * retry.random())
+  elseif item.due <= now then
+    local grace = item.attempt == 0 and now + 0.5
+    local deadline = watch.deadline
+    round(group, item.client, deadline and math.max(deadline, grace or 0))
+  else
+    sleep(watch, item.host, math.min(item.due, limit or item.due) - now)
+  end
+end
+
+--- The next job that has ended: item with job, tag, state, native, err;
+--- nil when nothing is watched or the monotonic time `limit` has come.
+function Watch:next(limit)
+  limit = math.min(limit or math.huge, self.deadline or math.huge)
+  while true do
+    take_all(self)
+    local item = self.queue[self.head]
+    if item then
+      self.queue[self.head], self.head = nil, self.head + 1
+      return item
+    end
+    local first = self.items[1]
+    if not first or core.now() >= limit and first.attempt > 0 then return nil end
+    step(self, limit)
+  end
+end
+
+--- True when there is an end to give at once.
+function Watch:queued() return self.head <= self.tail end
+
+--- True while there is or will be an end to give.
+function Watch:pending() return self:queued() or self.items[1] ~= nil end
+
+--- Forgets all that is still watched (the jobs go on).
+function Watch:leave()
+  for i = #self.items, 1, -1 do self:remove(self.items[i]) end
+end
+
+return M
