@@ -1,0 +1,51 @@
+"""Prints the columns of a Parquet or ORC file as CSV: every value in quotes, a null as nothing.
+
+columnar.py <parquet|orc> <file> <column>...   A first line that begins with ! says why it cannot; a
+file that turns out bad further on ends it with code 1.
+"""
+import sys
+
+
+def text(value):
+    if value is None:
+        return b""
+    if isinstance(value, bool):
+        value = "true" if value else "false"
+    if not isinstance(value, bytes):
+        value = str(value).encode("utf-8")
+    return b'"' + value.replace(b'"', b'""') + b'"'
+
+
+def batches(kind, path, columns):
+    if kind == "orc":
+        from pyarrow import orc
+        file = orc.ORCFile(path)
+        for i in range(file.nstripes):
+            yield file.read_stripe(i, columns=columns)
+    else:
+        from pyarrow import parquet
+        yield from parquet.ParquetFile(path).iter_batches(columns=columns)
+
+
+def main(kind, path, columns):
+    out = sys.stdout.buffer
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError:
+        out.write(b"!reading %s needs Python's pyarrow: python3 -m pip install pyarrow\n"
+                  % kind.encode())
+        return
+    begun = False
+    try:
+        for batch in batches(kind.lower(), path, columns):
+            lists = [batch.column(batch.schema.get_field_index(c)).to_pylist() for c in columns]
+            for row in zip(*lists):
+                out.write(b",".join(map(text, row)) + b"\n")
+                begun = True
+    except Exception as problem:
+        if begun:
+            sys.exit("cannot be read to its end: %s" % problem)
+        out.write(b"!%s\n" % str(problem).replace("\n", " ").encode())
+
+
+main(sys.argv[1], sys.argv[2], sys.argv[3:])

@@ -1,0 +1,168 @@
+-- The sandbox as its user sees it: start it, switch it, stop it, from any Lua 5.1 to 5.5 or LuaJIT.
+-- Needs nothing but io.popen: everything real is done by supervisor.lua, a process of its own that
+-- ends itself and all it started when the pipe to this process breaks.
+
+local literal = require "taskclient.sandbox.literal"
+local checks = require "taskclient.options"
+
+local M = {}
+
+local here = debug.getinfo(1, "S").source:match("^@(.*)init%.lua$") or "./"
+
+local error_mt = { __tostring = function(err) return "sandbox: " .. err.message end }
+
+local function failure(message)
+  return setmetatable({ kind = "io", message = message }, error_mt)
+end
+
+local function quote(text)
+  return "'" .. text:gsub("'", "'\\''") .. "'"
+end
+
+-- The shell text that runs one of our scripts under Lua 5.4, with `data` on its standard input.
+local function command(script, data)
+  local missing = literal.encode {
+    error = "no Lua 5.4 interpreter found; install it (Debian: apt-get install lua5.4 lua-luv "
+      .. "lua-sql-sqlite3 lua-cjson) or name one in TASKCLIENT_SANDBOX_LUA",
+  }
+  return table.concat({
+    'lua=$(command -v "${TASKCLIENT_SANDBOX_LUA:-lua5.4}") || {',
+    "echo " .. quote(missing),
+    "exit 1; }",
+    _VERSION ~= "Lua 5.4" and "unset LUA_PATH LUA_CPATH LUA_INIT" or "", -- another Lua's modules
+    -- luv itself complains on stderr when a watched pipe breaks; descriptor 4 is for what we say
+    'exec "$lua" ' .. quote(here .. script) .. " 4>&2 2>/dev/null <<'END OF SANDBOX DATA'",
+    literal.encode(data),
+    "END OF SANDBOX DATA",
+  }, "\n")
+end
+
+-- Runs a script and reads the one line it answers with.
+local function ask(script, data)
+  local pipe, reason = io.popen(command(script, data), "r")
+  if not pipe then return nil, failure("cannot start a process: " .. tostring(reason)) end
+  local line = pipe:read("*l")
+  local answer = line and literal.decode(line)
+  if type(answer) ~= "table" then
+    pipe:close()
+    return nil, failure(script .. " ended without an answer")
+  end
+  if answer.error then
+    pipe:close()
+    return nil, failure(answer.error)
+  end
+  return answer, pipe
+end
+
+local SCHEMA = {
+  users = "table", admin = "text|table", tokens = "table", port = "count", lindorm_port = "count",
+  dir = "text", version = "text", lindorm = "table", settings = "table",
+}
+
+local Sandbox = {}
+Sandbox.__index = Sandbox
+Sandbox.__close = function(sandbox) sandbox:stop() end
+Sandbox.__gc = Sandbox.__close
+Sandbox.__tostring = function(sandbox)
+  return ("sandbox %s (%s)"):format(sandbox.url, sandbox.pipe and "running" or "stopped")
+end
+
+---Starts a sandbox and returns when both its faces answer.
+---
+---`users`: names and passwords (default `{hadoop = "hadoop"}`); `admin`: one of them; `tokens`:
+---code to user, or "*" for any (default in schema.lua); `port`, `lindorm_port`: on 127.0.0.1
+---(default: free ones); `dir`: folder that keeps the state across runs (default: a temporary one,
+---removed at the end); `version`: the profile (default "1.8"; "published": as the published pages);
+---`settings`: switches as for `sandbox:set`; `lindorm`: `{sources = {name = folder}, tables =
+---{["namespace.table"] = {"ROW||String", …}}, create_tables = bool}`.
+---@param options? table
+---@return table? sandbox with url, lindorm_url, user, password, token, dir, stop(), set{}, …
+---@return table? err kind "io": what is missing, or why it did not start
+function M.start(options)
+  options = checks.check("start", options, SCHEMA)
+  local answer, pipe = ask("supervisor.lua", options)
+  if not answer then return nil, pipe end
+  answer.pipe = pipe
+  return setmetatable(answer, Sandbox)
+end
+
+---Ends the sandbox and everything it runs; returns when all is gone. Calling it again does nothing.
+---@return true
+function Sandbox:stop()
+  local pipe = rawget(self, "pipe")
+  if not pipe then return true end
+  self.pipe = nil
+  -- The signal as well as the pipe: another child of this process may hold the pipe's end open.
+  os.execute("kill -TERM " .. self.pid .. " 2>/dev/null")
+  pipe:close()
+  return true
+end
+
+local function control(sandbox, action, data)
+  if not sandbox.pipe then error("the sandbox is stopped", 3) end
+  local answer, pipe = ask("control.lua", { dir = sandbox.dir, action = action, data = data })
+  if not answer then error(pipe, 3) end
+  pipe:close()
+  return answer.value
+end
+
+---Changes switches of the running sandbox; schema.lua and lindorm_schema.lua list their names,
+---defaults and meaning. Unknown names raise.
+---@param settings table<string, any>
+function Sandbox:set(settings)
+  checks.argument("set", "settings", settings, "table")
+  control(self, "set", settings)
+end
+
+---Runs SQL on the database that `sql` jobs and bulk loads work on.
+---@param sql string one statement
+---@return table rows lists of text or number, false for NULL
+function Sandbox:query(sql)
+  return control(self, "query", { sql = sql })
+end
+
+---The entrance process ends and comes back: its unfinished jobs become Cancelled, its execIDs
+---start from 0 again.
+function Sandbox:restart_entrance() control(self, "restart_entrance") end
+
+---The idle consumers are cleared: execIDs of finished jobs find an empty slot (linkis-wire 3.3).
+function Sandbox:evict() control(self, "evict") end
+
+---All sessions of the gateway end at once.
+function Sandbox:expire_sessions() control(self, "expire_sessions") end
+
+---Kills the server process; connections are refused until `resume_server`. Jobs go on.
+function Sandbox:kill_server()
+  control(self, "kill_server", { pid = self.pid, port = self.port })
+end
+
+---Starts the server process again on the same ports and returns when it answers.
+function Sandbox:resume_server()
+  control(self, "resume_server", { pid = self.pid, port = self.port })
+end
+
+---Runs a sandbox by hand until Ctrl-C or end of input on the pipe.
+---@param options? table as for `start`
+function M.main(options)
+  local sandbox, err = M.start(options)
+  if not sandbox then
+    io.stderr:write(tostring(err), "\n")
+    os.exit(1)
+  end
+  print("Linkis   " .. sandbox.url)
+  print("Lindorm  " .. sandbox.lindorm_url)
+  local who = "user     %s   password %s   token %s"
+  print(who:format(sandbox.user, sandbox.password, sandbox.token))
+  print("state    " .. sandbox.dir .. (sandbox.temporary and " (removed at the end)" or ""))
+  print "for scripts in another shell:"
+  print(("export TASKCLIENT_LINKIS_URL=%s TASKCLIENT_LINKIS_USER=%s \\\n"
+    .. "  TASKCLIENT_LINKIS_PASSWORD=%s TASKCLIENT_LINDORM_URL=%s"):format(sandbox.url,
+    sandbox.user, sandbox.password, sandbox.lindorm_url))
+  print "Ctrl-C stops it."
+  io.stdout:flush()
+  pcall(sandbox.pipe.read, sandbox.pipe, "*l")
+  pcall(sandbox.stop, sandbox)
+  print("stopped")
+end
+
+return M

@@ -1,0 +1,67 @@
+-- The configuration that the sandbox's nginx runs with. Text in, text out.
+
+local M = {}
+
+local template = [[
+$modules
+daemon off;
+master_process off;
+worker_processes 1;
+pid $dir/nginx.pid;
+error_log $dir/error.log warn;
+events { worker_connections 4096; }
+http {
+  access_log off;
+  server_tokens off;
+  default_type application/octet-stream;
+  client_max_body_size 128m;
+  client_body_buffer_size 1m;
+  keepalive_timeout 300s;
+  keepalive_requests 1000000;
+  reset_timedout_connection on;
+  client_body_temp_path $dir/tmp/body;
+  proxy_temp_path $dir/tmp/proxy;
+  fastcgi_temp_path $dir/tmp/fastcgi;
+  uwsgi_temp_path $dir/tmp/uwsgi;
+  scgi_temp_path $dir/tmp/scgi;
+  underscores_in_headers on;
+  merge_slashes off;
+  lua_package_path "$lua_path;;";
+  lua_socket_log_errors off;
+  init_worker_by_lua_block {
+    require("taskclient.sandbox.face").init("$dir")
+    require("taskclient.sandbox.lindorm_face").init("$dir")
+  }
+  server {
+    listen 127.0.0.1:$port backlog=4096;
+    set $second_date "";
+    add_header Date $second_date always; # proxied replies carry two (linkis-wire 1.6)
+    location / {
+      set $second_date "";
+      add_header Date $second_date always;
+      content_by_lua_block { require("taskclient.sandbox.face").handle() }
+    }
+  }
+  server {
+    listen 127.0.0.1:$lindorm_port backlog=4096;
+    location / { content_by_lua_block { require("taskclient.sandbox.lindorm_face").handle() } }
+  }
+}
+]]
+
+---@param found table what nginx.find() answered
+---@param values table dir, port, lindorm_port, root (folder that holds taskclient/)
+---@return string
+function M.text(found, values)
+  local load = {}
+  for i, path in ipairs(found.load) do load[i] = "load_module " .. path .. ";" end
+  local fields = {
+    second_date = "$second_date",
+    modules = table.concat(load, "\n"), dir = values.dir,
+    port = values.port, lindorm_port = values.lindorm_port,
+    lua_path = found.lua_path .. values.root .. "?.lua;" .. values.root .. "?/init.lua",
+  }
+  return (template:gsub("%$([%a_]+)", fields))
+end
+
+return M
