@@ -1,0 +1,200 @@
+-- What clients of both servers share: their common options, the call, attach,
+-- trace and the printed form. Knows the core; knows neither server's words.
+
+local core = require "taskclient.core"
+local host = require "taskclient.host"
+local options = require "taskclient.options"
+local request = require "taskclient.request"
+local retry = require "taskclient.retry"
+
+local M = {}
+
+-- options of both constructors; names of the core's own go through unchanged
+M.SCHEMA = {
+  url = "any", headers = "table", cookies = "table|string",
+  user = "text", password = "text|function", user_agent = "text", proxy = "text",
+  ca_file = "text", ca_path = "text", cert = "text", key = "text", key_password = "text",
+  insecure = "boolean", timeout = "duration", connect_timeout = "duration",
+  idle_timeout = "duration", max_body = "size", max_connections = "count",
+  host = "string|table", log = "function|table", allow_plaintext = "boolean",
+}
+
+local TO_CORE = {
+  "user_agent", "proxy", "ca_file", "ca_path", "cert", "key", "key_password", "insecure",
+  "connect_timeout", "idle_timeout", "max_body", "max_connections",
+}
+
+local CALL_OPTIONS = {
+  timeout = "duration", deadline = "number", retry = "boolean", pick = "any",
+  max_body = "size", file = "text", overwrite = "boolean", method = "text", fresh = "boolean",
+}
+
+---@class taskclient.Client
+local Client = {}
+M.Client = Client
+
+--- A constructor's options with the environment's values where nothing is said.
+---@param where string
+---@param given table|nil
+---@param schema table
+---@param environment table<string, string> option -> variable
+---@return table opts a copy
+function M.settings(where, given, schema, environment)
+  options.check(where, given, schema, 4)
+  local opts = {}
+  for name, value in pairs(given or {}) do opts[name] = value end
+  for name, variable in pairs(environment) do
+    local value = os.getenv(variable)
+    if opts[name] == nil and value ~= "" then opts[name] = value end
+  end
+  if opts.url == nil then
+    options.raise(where, ("option 'url' is missing (or set %s)"):format(environment.url), 4)
+  end
+  local complaint = options.url_complaint(opts.url)
+  if complaint then options.raise(where, complaint, 4) end
+  return opts
+end
+
+-- {Name = value} or {{name, value}, …} as the core's list.
+local function header_list(where, headers)
+  local list = {}
+  for name, value in pairs(headers or {}) do
+    local pair = type(name) == "number" and value or { name, value }
+    if type(pair) ~= "table" or type(pair[1]) ~= "string" or pair[2] == nil then
+      options.raise(where, "option 'headers': a table of names and values expected", 6)
+    end
+    list[#list + 1] = { pair[1], pair[2] }
+  end
+  return list
+end
+
+local function cookie_text(cookies)
+  if type(cookies) ~= "table" then return cookies end
+  local names, parts = {}, {}
+  for name in pairs(cookies) do names[#names + 1] = tostring(name) end
+  table.sort(names)
+  for i, name in ipairs(names) do parts[i] = name .. "=" .. tostring(cookies[name]) end
+  return parts[1] and table.concat(parts, "; ")
+end
+
+local function is_loopback(url)
+  local name = url:match "^%a+://(%b[])" or url:match "^%a+://([^/:]+)" or ""
+  return name == "localhost" or name == "[::1]" or name:match "^127%." ~= nil
+end
+
+--- Whether secrets would travel in the open.
+---@param opts table
+---@return boolean
+function M.in_the_open(opts)
+  return opts.url:lower():match "^http:" ~= nil and not is_loopback(opts.url)
+end
+
+local function chosen_host(where, opts)
+  if opts.host == nil then return nil end
+  local found, why = host.find(opts.host)
+  if not found then options.raise(where, why, 6) end
+  return found
+end
+
+local function fields_of(where, service, opts, fields)
+  fields.service = service
+  fields.url = opts.url:gsub("/+$", "")
+  fields.headers = header_list(where, opts.headers)
+  fields.host = chosen_host(where, opts)
+  fields.budget = retry.budget()
+  fields.log, fields.timeout = opts.log, opts.timeout
+  fields.insecure = opts.insecure
+  return fields
+end
+
+--- Makes the userdata.
+---@param where string
+---@param service string
+---@param opts table checked options
+---@param class table
+---@param fields table what the service adds to the fields
+---@param more table further options of the core
+---@return userdata|nil client
+---@return table|nil err
+function M.new(where, service, opts, class, fields, more)
+  fields = fields_of(where, service, opts, fields)
+  more.url, more.headers, more.cookie = opts.url, fields.headers, cookie_text(opts.cookies)
+  more.fields = fields
+  for _, name in ipairs(TO_CORE) do more[name] = opts[name] end
+  local client, err = core.client(service, more, class)
+  if not client then return nil, err end
+  if M.in_the_open(opts) and (opts.password or opts.token) then
+    if opts.allow_plaintext == false then
+      options.raise(where, "a password or token over http; use https", 4)
+    end
+    client:trace("warn", { what = "plaintext", url = fields.url })
+  end
+  return client
+end
+
+--- Refuses a list that holds anything but jobs of this client.
+---@private
+---@param where string
+---@param client userdata
+---@param jobs userdata[]
+function M.check_jobs(where, client, jobs)
+  options.argument(where, "jobs", jobs, "table", 3)
+  for i, job in ipairs(jobs) do
+    if type(job) ~= "userdata" or job.client ~= client then
+      options.raise(where, ("jobs[%d]: a job of this client expected"):format(i), 3)
+    end
+  end
+end
+
+local function without_call(_, ...) return ... end
+
+--- Sends one operation and gives its decoded reply: logs in when needed, renews
+--- a session that ended, tries reads again.
+---@param operation string by the server's name, as in `core.operations(service)`
+---@param args table|nil parameters by the server's names; `body`: JSON text
+---@param opts table|nil timeout and deadline (seconds; the latter monotonic), retry = false,
+---  pick, max_body, file, overwrite, method, fresh
+---@return any result nil on failure; with `pick`: true, value, …
+---@return any err
+function Client:call(operation, args, opts)
+  if opts then options.check("call", opts, CALL_OPTIONS) end
+  return without_call(request.send(self, operation, args, opts))
+end
+
+--- Tells the `log` option's function what happens; an error in it is the caller's.
+---@private
+---@param level string "debug", "info", "warn"
+---@param event table {what=, operation=, …}, never a secret
+function Client:trace(level, event)
+  local log = core.fields(self).log
+  if log then log(level, event) end
+end
+
+function Client:__tostring()
+  local fields = core.fields(self)
+  local list = { fields.user and "user " .. fields.user }
+  if fields.insecure then list[#list + 1] = "INSECURE: certificates are not checked" end
+  if self:closed() then list[#list + 1] = "closed" end
+  local tail = list[1] and " (" .. table.concat(list, ", ") .. ")" or ""
+  return ("%s client %s%s"):format(fields.service, fields.url, tail)
+end
+
+--- Submits many, at most so many unfinished at a time, and gives their ends as they come.
+---@param specs table|function|thread array, iterator or coroutine of specs
+---@param opts taskclient.submit_many_options|nil
+---@return table cursor `for ended in cursor`, `:read()`, `:finish()`, `:summary()`, `:close()`
+function Client:submit_many(specs, opts)
+  return require("taskclient.workflow.submit_many").submit_many(self, specs, opts)
+end
+
+--- A class table with the shared methods and those given.
+---@param methods table
+---@return table class
+function M.class(methods)
+  local class = {}
+  for name, method in pairs(Client) do class[name] = method end
+  for name, method in pairs(methods) do class[name] = method end
+  return class
+end
+
+return M

@@ -1,0 +1,164 @@
+-- rs:export() and job:export(): the server's own CSV and XLSX, as it is: no
+-- escaping, NULL for empty cells (linkis-wire 3.12.3). What is added is that a
+-- file which is not the whole result is found out.
+
+local failure = require "taskclient.error"
+local options = require "taskclient.options"
+local request = require "taskclient.request"
+local results = require "taskclient.results"
+
+local M = {}
+
+local ALL = 2147483647 -- rows; without a limit the server stops at 5000
+
+local SET_SCHEMA = {
+  format = "string", limit = "count", separator = "string", null = "string", quote = "boolean",
+  keep_newlines = "boolean", charset = "text", name = "text", sheet = "text",
+  auto_format = "boolean", masked = "text", overwrite = "boolean", check = "boolean",
+  timeout = "duration",
+}
+local JOB_SCHEMA = {
+  limit = "count", null = "string", name = "text", auto_format = "boolean", masked = "text",
+  overwrite = "boolean", timeout = "duration",
+}
+
+local function refused(job, path, kind, message)
+  return nil, failure.new(kind, message,
+    { operation = "export", job_id = job.id, path = path, retryable = false })
+end
+
+local function fetch(job, operation, args, path, opts)
+  local _, bytes, err = request.send(job.client, operation, args,
+    { file = path, overwrite = opts.overwrite, timeout = opts.timeout })
+  if not bytes then
+    err.job_id = job.id
+    return nil, err
+  end
+  return bytes
+end
+
+-- Lines of a file, read by the block.
+local function count_lines(path)
+  local file, why = io.open(path, "rb")
+  if not file then return nil, why end
+  local lines, last = 0, "\n"
+  for block in function() return file:read(65536) end do
+    local _, n = block:gsub("\n", "")
+    lines, last = lines + n, block:sub(-1)
+  end
+  file:close()
+  return last == "\n" and lines or lines + 1
+end
+
+-- A zip file ends with its directory; one that was cut does not.
+local function is_whole_zip(path)
+  local file = io.open(path, "rb")
+  if not file then return false end
+  local size = file:seek "end"
+  file:seek("set", math.max(0, size - 66000))
+  local tail = file:read "*a" or ""
+  file:close()
+  return tail:find("PK\5\6", 1, true) ~= nil
+end
+
+local function cut(job, path, message)
+  os.remove(path)
+  return refused(job, path, "protocol", message)
+end
+
+-- The rows of a CSV against the server's own count. A newline in a cell can only
+-- make lines more.
+local function check_rows(rs, path, opts)
+  if opts.check == false then return true end
+  local total = rs:count()
+  local lines = total and count_lines(path)
+  if not lines then return true end
+  local expected = math.min(total, opts.limit or ALL)
+  if lines >= expected + 1 then return true end
+  return cut(rs.job, path, ("the export was cut: %d of %d rows came"):format(
+    math.max(0, lines - 1), expected))
+end
+
+local function set_args(rs, opts, format)
+  return {
+    path = rs.path, outputFileType = format, limit = opts.limit or ALL,
+    csvSeparator = opts.separator, csvSeperator = opts.separator,
+    csvSeerator = opts.separator, nullValue = opts.null,
+    quoteRetouchEnable = opts.quote, keepNewline = opts.keep_newlines, charset = opts.charset,
+    outputFileName = opts.name, sheetName = opts.sheet, autoFormat = opts.auto_format,
+    maskedFieldNames = opts.masked,
+  }
+end
+
+local function format_of(path, opts)
+  local format = opts.format or path:match "%.(%w+)$" == "xlsx" and "xlsx" or "csv"
+  if format ~= "csv" and format ~= "xlsx" then
+    options.raise("export", options.unknown("format", format, { "csv", "xlsx" }), 3)
+  end
+  return format
+end
+
+-- The published page calls the spreadsheet "excel", real servers know "xlsx".
+local function fetch_set(rs, opts, format, path)
+  local args = set_args(rs, opts, format)
+  local bytes, err = fetch(rs.job, "resultsetToExcel", args, path, opts)
+  if bytes or format ~= "xlsx" or err.kind ~= "service" or err.code then return bytes, err end
+  args.outputFileType = "excel"
+  bytes = fetch(rs.job, "resultsetToExcel", args, path, opts)
+  return bytes, err
+end
+
+--- Has the server write a result set as CSV or XLSX. Its CSV escapes nothing and
+--- writes empty cells as NULL: `rs:save` writes a file that can be read back.
+---@param rs taskclient.ResultSet
+---@param path string
+---@param opts table|nil format ("csv", "xlsx"; else by the path's ending), limit (rows; default
+---  all), separator, null ("LINKIS_NULL", "BLANK" or any word), quote, keep_newlines, charset,
+---  name, sheet, auto_format, masked, overwrite, check (false: rows are not counted), timeout
+---@return integer|nil bytes
+---@return table|nil err
+function M.set(rs, path, opts)
+  options.argument("export", "path", path, "text")
+  opts = options.check("export", opts, SET_SCHEMA)
+  local format = format_of(path, opts)
+  local ok, err = rs:peek()
+  if not ok then return nil, err end
+  if rs.type ~= "table" then
+    return refused(rs.job, path, "unsupported", ("a %s set cannot be exported: the server's CSV "
+      .. "loses its line breaks; use rs:save"):format(rs.type))
+  end
+  local bytes
+  bytes, err = fetch_set(rs, opts, format, path)
+  if not bytes then return nil, err end
+  if format == "xlsx" then
+    if is_whole_zip(path) then return bytes end
+    return cut(rs.job, path, "the export was cut: the spreadsheet has no end")
+  end
+  ok, err = check_rows(rs, path, opts)
+  if not ok then return nil, err end
+  return bytes
+end
+
+--- Has the server write all table sets of a job as the sheets of one XLSX.
+---@param job userdata
+---@param path string
+---@param opts table|nil limit (rows; default all), null, name, auto_format, masked, overwrite,
+---  timeout
+---@return integer|nil bytes
+---@return table|nil err
+function M.job(job, path, opts)
+  options.argument("export", "path", path, "text")
+  opts = options.check("export", opts, JOB_SCHEMA)
+  local record, folder = results.place(job)
+  if not record then return nil, folder end
+  if not folder then return refused(job, path, "unsupported", "the job has no results") end
+  local bytes, err = fetch(job, "resultsetsToExcel", {
+    path = folder, limit = opts.limit or ALL, nullValue = opts.null, outputFileName = opts.name,
+    autoFormat = opts.auto_format, maskedFieldNames = opts.masked,
+  }, path, opts)
+  if not bytes then return nil, err end
+  if is_whole_zip(path) then return bytes end
+  return cut(job, path, "the export was cut: the spreadsheet has no end")
+end
+
+return M

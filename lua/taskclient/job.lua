@@ -1,0 +1,103 @@
+-- What jobs of both servers share. A job is an id and a client: everything
+-- else is asked for. Knows the entry of a poll; knows neither server's words.
+
+local core = require "taskclient.core"
+local failure = require "taskclient.error"
+
+local M = {}
+
+M.ENDED = { succeeded = true, failed = true, cancelled = true }
+
+---@class taskclient.Job
+---@field id integer|string the durable id: Linkis task id, Lindorm procId
+---@field client taskclient.Client
+---@field key string|nil the key the task carries at the server (Linkis)
+local Job = {}
+
+-- What a poll found is kept for the printed form; an end is kept for good.
+local function remember(job, entry)
+  local fields = core.fields(job)
+  if entry.err then return entry end
+  fields.last = entry
+  if M.ENDED[entry.state] then fields.ended = entry end
+  return entry
+end
+M.remember = remember
+
+--- One look at the job: `{state=, native=, progress=, info=, err=}`. An end that
+--- was seen once is not asked for again.
+---@param opts table|nil deadline (monotonic seconds)
+---@return table entry
+function Job:poll(opts)
+  local fields = core.fields(self)
+  return fields.ended or remember(self, fields.poller(self, opts))
+end
+
+--- The job's state and the server's own word for it.
+---@return string|nil state "queued" "running" "succeeded" "failed" "cancelled" "unknown"
+---@return string|table native or err
+function Job:status()
+  local entry = self:poll()
+  if entry.err then return nil, entry.err end
+  return entry.state, entry.native
+end
+
+--- A plain table, fit for JSON, from which `client:attach` makes the job again.
+---@return table
+function Job:handle()
+  local fields = core.fields(self)
+  return {
+    service = fields.client.service, url = fields.client.url, id = fields.id,
+    key = fields.key, creator = fields.creator, exec_id = fields.exec_id,
+    created = fields.created,
+  }
+end
+
+local function percent(progress)
+  return progress and ("%d%%"):format(math.floor(progress * 100 + 0.5))
+end
+
+function Job:__tostring()
+  local fields = core.fields(self)
+  local last = fields.last
+  if not last then return ("%s job %s"):format(fields.client.service, fields.id) end
+  local state = last.state
+  if state == "running" and percent(last.progress) then
+    state = state .. ", " .. percent(last.progress)
+  elseif state == "unknown" then
+    state = "unknown: " .. tostring(last.native)
+  end
+  return ("%s job %s (%s)"):format(fields.client.service, fields.id, state)
+end
+
+--- Waits for the end. It is the job's real end, the deadline, or an err that no asking mends.
+---@param opts? taskclient.wait_options
+---@return string|nil state "succeeded", "failed" or "cancelled"
+---@return string|table native the server's own word, or the err
+---@return table|nil err why the job failed
+function Job:wait(opts)
+  return require("taskclient.workflow.wait").wait(self, opts)
+end
+
+--- An err for what a service does not offer.
+---@param job userdata
+---@param what string
+---@param message string
+---@return nil
+---@return table err
+function M.unsupported(job, what, message)
+  return nil, failure.new("unsupported", message,
+    { operation = what, job_id = job.id, retryable = false })
+end
+
+--- A class table with the shared methods and those given.
+---@param methods table
+---@return table class
+function M.class(methods)
+  local class = {}
+  for name, method in pairs(Job) do class[name] = method end
+  for name, method in pairs(methods) do class[name] = method end
+  return class
+end
+
+return M

@@ -1,0 +1,394 @@
+-- The Linkis client and its jobs: the constructor and the two method tables.
+-- How each thing is done stands in linkis/.
+
+local abort = require "taskclient.linkis.abort"
+local client_module = require "taskclient.client"
+local core = require "taskclient.core"
+local failure = require "taskclient.error"
+local heartbeat = require "taskclient.linkis.heartbeat"
+local history = require "taskclient.linkis.history"
+local job_module = require "taskclient.job"
+local options = require "taskclient.options"
+local request = require "taskclient.request"
+local session = require "taskclient.session"
+local states = require "taskclient.linkis.states"
+local version = require "taskclient.linkis.version"
+
+local M = {}
+
+local SCHEMA = {
+  token = "text|function", token_login = "boolean", proxy_user = "text", proxy_code = "text",
+  execute_user = "text", creator = "text", submit_timeout = "duration", version = "text",
+}
+for name, types in pairs(client_module.SCHEMA) do SCHEMA[name] = types end
+
+local ENVIRONMENT = {
+  url = "TASKCLIENT_LINKIS_URL", user = "TASKCLIENT_LINKIS_USER",
+  password = "TASKCLIENT_LINKIS_PASSWORD", token = "TASKCLIENT_LINKIS_TOKEN",
+}
+
+local ERROR_LINES = 20
+
+---@class taskclient.LinkisJob: taskclient.Job
+local Job = {}
+
+---@class taskclient.Linkis: taskclient.Client
+local Client = {}
+
+-- one look at the history, with the heart-beat where the creator needs it
+local function poller(job, opts)
+  local entry = history.look(job, opts)
+  if not entry.err and heartbeat.needed(job) and not job_module.ENDED[entry.state] then
+    heartbeat.send(job, entry)
+  end
+  return entry
+end
+
+--- The server's whole record of the task; printing it hides its parameters.
+---@return table|nil record
+---@return table|nil err
+function Job:info()
+  local record, err = history.get(self.client, self.id)
+  if not record then return nil, err end
+  job_module.remember(self, history.entry(record))
+  return record
+end
+
+local function stages_of(list)
+  local stages = {}
+  for i, stage in ipairs(type(list) == "table" and list or {}) do
+    stages[i] = {
+      id = stage.id, total = stage.totalTasks, running = stage.runningTasks,
+      failed = stage.failedTasks, succeeded = stage.succeedTasks,
+    }
+  end
+  return stages
+end
+
+-- memory in bytes, the shares as fractions
+local function resources_of(data)
+  local metrics = type(data.yarnMetrics) == "table" and data.yarnMetrics
+  if not metrics then return nil end
+  local list = { cores_share = metrics.corePercent, memory_share = metrics.memoryPercent }
+  local rows = type(metrics.yarnResource) == "table" and metrics.yarnResource or {}
+  for i, row in ipairs(rows) do
+    list[i] = {
+      application = row.applicationId, state = row.jobStatus, queue = row.queue,
+      memory = row.queueMemory, cores = row.queueCores, instances = row.queueInstances,
+    }
+  end
+  return list
+end
+
+-- The entrance's own figures of a running task; an older server has no
+-- resources, and any other failure leaves what history says.
+local function live_progress(client, exec)
+  local fields = core.fields(client)
+  local operation = fields.no_resources and "progress" or "progressWithResource"
+  local data, err = client:call(operation, { id = exec })
+  if data or err.http_status ~= 404 or fields.no_resources then return data end
+  fields.no_resources = true
+  return live_progress(client, exec)
+end
+
+--- How far the task is: fraction, and while it runs stages and resources.
+---@return table|nil progress {fraction=, state=, stages=, resources=}
+---@return table|nil err
+function Job:progress()
+  local entry = history.glance(self.client, self.id)
+  if entry.err then return nil, entry.err end
+  job_module.remember(self, entry)
+  local progress = { fraction = entry.progress, state = entry.state, stages = {} }
+  if entry.state ~= "running" or not entry.exec then return progress end
+  local data = live_progress(self.client, entry.exec)
+  if data then
+    progress.fraction = history.fraction(data.progress) or progress.fraction
+    progress.stages, progress.resources = stages_of(data.progressInfo), resources_of(data)
+  end
+  return progress
+end
+
+--- Stops the task and says what really happened.
+---@return table|nil what one of `killed`, `forced`, `ended` is true; `state`, `confirmed`
+---@return table|nil err
+function Job:abort() return abort.one(self) end
+
+local function spec_of(job)
+  local known = core.fields(job).spec
+  if known then return known end
+  local cursor = job.client:list { id = job.id }
+  local record, err = cursor:read()
+  if not record then return nil, err end
+  return require("taskclient.linkis.spec").of_record(record)
+end
+
+--- Submits the same spec again, under a new key.
+---@return userdata|nil job a new one
+---@return table|nil err
+function Job:retry()
+  local spec, err = spec_of(self)
+  if not spec then
+    return nil, err or failure.new("unsupported", "the server has kept no code of this task",
+      { operation = "submit", job_id = self.id })
+  end
+  local again = {}
+  for name, value in pairs(spec) do again[name] = value end
+  again.key, again.since = nil, nil
+  return self.client:submit(again)
+end
+
+--- The server's pause is a stub that says yes and does nothing: err of kind
+--- `unsupported`. `client:call("pause", {id = …})` sends it all the same.
+---@return nil
+---@return table err
+function Job:pause()
+  return job_module.unsupported(self, "pause", "a Linkis server says yes to pause and does "
+    .. "nothing; the task goes on")
+end
+
+--- A Linkis task has no sub-jobs: err of kind `unsupported`; see `job:progress()`.
+---@return nil
+---@return table err
+function Job:stages()
+  return job_module.unsupported(self, "stages", "a Linkis task has no sub-jobs")
+end
+
+--- Linkis keeps its history: err of kind `unsupported`.
+---@return nil
+---@return table err
+function Job:delete()
+  return job_module.unsupported(self, "delete", "Linkis deletes no tasks")
+end
+
+local function last_lines(text, n)
+  local lines = {}
+  for line in tostring(text):gmatch "[^\n]+" do lines[#lines + 1] = line end
+  for _ = 1, #lines - n do table.remove(lines, 1) end
+  return lines
+end
+
+-- The same by the log cursor, where the server gives no whole file.
+local function followed_lines(job)
+  local lines, cursor = {}, job:logs { level = "error", timeout = 30 }
+  while true do
+    local line = cursor:read()
+    if not line then return lines end
+    lines[#lines + 1] = line
+    if #lines > ERROR_LINES then table.remove(lines, 1) end
+  end
+end
+
+local function error_lines(job, info)
+  local path = history.text(info.logPath)
+  local data = path and job.client:call("openLog", { path = path }, { retry = false })
+  local log = type(data) == "table" and data.log
+  if type(log) == "table" and type(log[1]) == "string" then
+    return last_lines(log[1], ERROR_LINES)
+  end
+  return followed_lines(job)
+end
+
+-- The engine's own words, without what the server puts around each of them.
+local function message_of(record, state)
+  local text = history.text(record.errDesc)
+  if text then
+    text = text:gsub("^21304, Task is Failed,errorMsg:%s*", "")
+    text = text:gsub("%s*,ip: [^,]* ,port: %d+ ,serviceKind: .-$", "")
+    return (text:gsub("%f[%w]errCode: %d+ ,desc: ", ""))
+  end
+  return state == "cancelled" and "the task was cancelled" or "the task failed"
+end
+
+--- Why the task failed or was cancelled: kind `service`, with code, message and, when the
+--- record is asked for here, `log`: the last ERROR lines.
+---@param info table|nil the record, where the caller has it
+---@return table|nil err nil: it has not failed
+---@return table|nil cause why that is not known
+function Job:error(info)
+  local record, cause = info
+  if not record then
+    record, cause = self:info()
+    if not record then return nil, cause end
+  end
+  local state = history.state(record.status)
+  if state ~= "failed" and state ~= "cancelled" then return nil end
+  return failure.new("service", message_of(record, state), {
+    code = history.code(record), job_id = self.id, retryable = record.canRetry == true,
+    log = not info and error_lines(self, record) or nil,
+  })
+end
+
+--- A cursor over the log's lines, for a generic `for` or by `cursor:read()`.
+---@param opts table|nil follow: go on until the job has ended, and give over the whole exactly
+---  the file's lines, each as often as the file has it; exact: only lines that are in the file,
+---  in its order; level: "error", "warn", "info" or a list of them; from: a saved cursor, or the
+---  number of the first line wanted; timeout: seconds; poll: longest pause between two looks
+---@return taskclient.LogCursor
+function Job:logs(opts) return require("taskclient.logs").open(self, opts) end
+
+--- The result sets, in order; an empty list where there are none.
+---@return taskclient.ResultSet[]|nil list
+---@return table|nil err
+function Job:results() return require("taskclient.results").list(self) end
+
+--- All table results as the sheets of one XLSX file made by the server.
+---@param path string
+---@param opts table|nil limit (rows; default all), null, name, auto_format, masked, overwrite,
+---  timeout
+---@return integer|nil bytes
+---@return table|nil err
+function Job:export(path, opts) return require("taskclient.export").job(self, path, opts) end
+
+--- Submits a task, once: an end that is not known is looked up by its key.
+---@param spec taskclient.linkis_spec
+---@param opts table|nil adopt (default true: a task with the given `key` is taken over),
+---  since (Unix seconds), deadline (monotonic)
+---@return userdata|nil job
+---@return table|nil err with `outcome`; kind `submit_unknown` carries `key` and `since`
+function Client:submit(spec, opts)
+  local job, err = require("taskclient.linkis.submit").submit(self, spec, opts)
+  return job, err
+end
+
+--- Finds the task that carries a key, for a submit whose end was not known.
+---@param key string
+---@param since number|nil Unix seconds (default: a day ago)
+---@return userdata|nil job nil without err: there is none so far
+---@return table|nil err
+function Client:reconcile(key, since)
+  options.argument("reconcile", "key", key, "text")
+  if since ~= nil then options.argument("reconcile", "since", since, "number") end
+  return require("taskclient.linkis.submit").reconcile(self, key, since)
+end
+
+--- The tasks whose keys begin with `prefix`, by one walk through the list.
+---@param prefix string
+---@param since number|nil Unix seconds (default: a day ago)
+---@return table<string, integer>|nil ids by key
+---@return table|nil err kind `unsupported`: the server has no list
+function Client:submitted(prefix, since)
+  options.argument("submitted", "prefix", prefix, "string")
+  if since ~= nil then options.argument("submitted", "since", since, "number") end
+  return require("taskclient.linkis.submit").submitted(self, prefix, since or core.time() - 86400)
+end
+
+local HANDLE = {
+  service = "text", url = "text", id = "!integer|text", key = "text", creator = "text",
+  exec_id = "text", created = "number",
+}
+
+--- Makes the job of a task id or of a handle again, without a request.
+---@param what integer|string|table
+---@return userdata job
+function Client:attach(what)
+  local handle = type(what) == "table" and what or { id = what }
+  options.check("attach", handle, HANDLE, 2, "field")
+  local id = history.task_id(handle.id)
+  if not id or handle.service and handle.service ~= "linkis" then
+    options.raise("attach", "a Linkis task id or handle expected")
+  end
+  local fields = core.fields(self)
+  return core.job(self, fields.job_class, {
+    id = id, client = self, key = handle.key, creator = handle.creator,
+    exec_id = history.exec_id(handle.exec_id), created = handle.created, poller = poller,
+  })
+end
+
+--- The states of many jobs in as few requests as the server allows.
+---@param jobs userdata[]
+---@param opts table|nil deadline (monotonic)
+---@return table|nil entries aligned: {state=, native=, progress=, info=, err=}
+---@return table|nil err
+function Client:states(jobs, opts)
+  client_module.check_jobs("states", self, jobs)
+  return states.ask(self, jobs, opts)
+end
+
+--- Stops many tasks, one request for each entrance, each checked in history.
+---@param jobs userdata[]
+---@return table|nil results aligned, each as of job:abort(), or {err=}
+---@return table|nil err
+function Client:abort(jobs)
+  client_module.check_jobs("abort", self, jobs)
+  return abort.many(self, jobs)
+end
+
+--- The records of the server's job history, newest first, each once.
+---@param opts table|nil state (one of the five words, or a list), native (the server's word),
+---  creator, engine, since and before (Unix seconds), id, run_type, instance, engine_instance,
+---  page_size; for administrators user and admin
+---@return taskclient.History cursor for a generic `for`, or by `cursor:read()`
+function Client:list(opts)
+  local cursor = require("taskclient.linkis.list").list(self, opts)
+  return cursor
+end
+
+--- Gives the session back to the server; the next call logs in again.
+---@return boolean|nil ok
+---@return table|nil err
+function Client:logout() return session.logout(self) end
+
+--- Who the server says we are. A token is tried by a small read: the gateway
+--- looks at none below /user, and the token's user is who one says.
+---@return string|nil user
+---@return table|nil err
+function Client:whoami()
+  local live = core.fields(self).session
+  if live and live.mode == "token" then
+    local _, data, err = request.send(self, "list", { pageSize = 1 })
+    return data and live.user, err
+  end
+  local _, data, err = request.send(self, "userInfo")
+  -- a session that has ended is a 400 here; heartbeat says 401, and is renewed
+  if not data and live and err.kind == "service" and self:call "heartbeat" then
+    _, data, err = request.send(self, "userInfo")
+  end
+  return data and history.text(data.userName), err
+end
+
+local client_class = client_module.class(Client)
+local job_class = job_module.class(Job)
+
+local function credentials(where, given, opts)
+  if given and (given.token or given.password or given.cookies) then
+    if not given.token then opts.token = nil end
+    if not given.password then opts.password = nil end
+  elseif opts.password then
+    opts.token = nil
+  end
+  if opts.token and opts.password then
+    options.raise(where, "a token or a password, not both", 4)
+  end
+  if (opts.token or opts.password) and not opts.user then
+    options.raise(where, "option 'user' is missing beside the token or password", 4)
+  end
+  if opts.proxy_user and not opts.password and not (opts.token and opts.token_login) then
+    options.raise(where, "option 'proxy_user' needs a session: give a password, or token_login", 4)
+  end
+end
+
+--- A client of a Linkis gateway. Sends nothing yet.
+---@param given table|nil url, user and password or token; see README for all
+---@return userdata|nil client
+---@return table|nil err
+function M.new(given)
+  local opts = client_module.settings("linkis", given, SCHEMA, ENVIRONMENT)
+  credentials("linkis", given, opts)
+  if opts.creator and opts.creator:find "[-%s%c]" then
+    options.raise("linkis", "option 'creator': no '-' and no blanks", 3)
+  end
+  local known = opts.version and version.fields(opts.version) or {}
+  if opts.version and not next(known) then
+    options.raise("linkis", "option 'version': a version such as '1.8.0' expected", 3)
+  end
+  local live = session.new(opts)
+  local client, err = client_module.new("linkis", "linkis", opts, client_class, {
+    user = opts.user, creator = opts.creator, execute_user = opts.execute_user,
+    submit_timeout = opts.submit_timeout, session = live, job_class = job_class,
+    poller = poller,
+  }, { session = live ~= nil and live.mode ~= "token" })
+  for name, value in pairs(client and known or {}) do core.fields(client)[name] = value end
+  return client, err
+end
+
+return M

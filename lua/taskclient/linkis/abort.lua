@@ -1,0 +1,222 @@
+-- Stopping tasks and saying what really happened. A kill goes by an execID, and
+-- an execID may be somebody else's newer job: each kill is preceded by the
+-- history of the task id, and followed by it (linkis-wire 3.7, 3.8, 5.4).
+
+local core = require "taskclient.core"
+local failure = require "taskclient.error"
+local history = require "taskclient.linkis.history"
+local host = require "taskclient.host"
+local job_module = require "taskclient.job"
+local request = require "taskclient.request"
+
+local M = {}
+
+local SCHEDULED_WITHIN = 10 -- seconds a queued task has to show its execID
+local SETTLED_WITHIN = 15 -- seconds history has to show the end
+
+local function now_in(seconds) return core.now() + seconds end
+
+-- The execID to kill by, as history shows it for this task now.
+local function target(job, record) return history.current(job, record.strongerExecId) end
+
+local function ended(job, entry)
+  job_module.remember(job, entry)
+  return { ended = true, state = entry.state, native = entry.native }
+end
+
+-- Asks history until it shows where the task is, or its end.
+local function locate(job)
+  local fields = core.fields(job)
+  local deadline = now_in(SCHEDULED_WITHIN)
+  while true do
+    local record, err = history.get(fields.client, fields.id)
+    if not record then return nil, nil, err end
+    local entry = history.entry(record)
+    if job_module.ENDED[entry.state] then return nil, ended(job, entry) end
+    local exec = target(job, record)
+    if exec then return exec, nil, nil, record end
+    if core.now() >= deadline then break end
+    host.current(fields.client).sleep(0.5)
+  end
+  return nil, nil, failure.new("service", "the task waits, and the server does not show where; "
+    .. "try again when it runs", { operation = "kill", job_id = fields.id, retryable = true,
+      outcome = "not_sent" })
+end
+
+local function same_name(a, b) return a ~= nil and a:lower() == b:lower() end
+
+-- Another user's row must never be the target of a forced kill, which the
+-- server does only when it is given the task id.
+local function is_ours(client, record)
+  local fields = core.fields(client)
+  local owner, live = history.text(record.umUser), fields.session
+  local me = live and live.name or fields.user
+  if not owner or not me then return true end
+  return same_name(me, owner) or live ~= nil and same_name(live.proxy_user, owner)
+end
+
+local function method_refused(err)
+  return err.outcome == "rejected"
+    and (err.http_status == 405 and err.shape ~= "linkis"
+      or err.http_status == 404 and err.shape == "boot")
+end
+
+local function send_kill(client, exec, task_id)
+  local fields = core.fields(client)
+  local args = { id = exec, taskID = task_id }
+  local call, data, err = request.send(client, "kill", args, { method = fields.kill_method })
+  if data or fields.kill_method or not method_refused(err) then return call, data, err end
+  call, data, err = request.send(client, "kill", args, { method = "POST" })
+  if data then fields.kill_method = "POST" end
+  return call, data, err
+end
+
+-- What history says after a kill, asked until the task has ended.
+local function settled(job, deadline)
+  local fields = core.fields(job)
+  local pause = 0.1
+  while true do
+    local entry = history.glance(fields.client, fields.id)
+    if not entry.err then job_module.remember(job, entry) end
+    local over = job_module.ENDED[entry.state]
+    if over or core.now() >= deadline or entry.err and not entry.err.retryable then return entry end
+    host.current(fields.client).sleep(pause)
+    pause = math.min(pause * 1.5, 1)
+  end
+end
+
+local function forced(message)
+  return type(message) == "string" and message:lower():find("forced kill", 1, true) ~= nil
+end
+
+local function result_of(job, message, entry)
+  local how = forced(message) and "forced" or "killed"
+  if entry.state ~= "cancelled" and job_module.ENDED[entry.state] then return ended(job, entry) end
+  return { [how] = true, state = entry.state, native = entry.native,
+    confirmed = entry.state == "cancelled" }
+end
+
+-- A kill that failed may have come too late, or have done its work after all.
+local function after_failure(job, err)
+  local entry = settled(job, now_in(err.outcome == "unknown" and SETTLED_WITHIN or 1))
+  if entry.state == "cancelled" and err.outcome == "unknown" then
+    return { killed = true, state = entry.state, native = entry.native, confirmed = true }
+  end
+  if job_module.ENDED[entry.state] then return ended(job, entry) end
+  err.job_id = core.fields(job).id
+  return nil, err
+end
+
+--- Stops one task.
+---@param job userdata
+---@return table|nil what `killed`, `forced` (only the record was changed, the engine may go on)
+---  or `ended` (it had ended before), with `state` and `confirmed`
+---@return table|nil err
+function M.one(job)
+  local fields = core.fields(job)
+  local client = fields.client
+  local exec, done, err, record = locate(job)
+  if not exec then return done, err end
+  local call, data
+  call, data, err = send_kill(client, exec, is_ours(client, record) and fields.id or nil)
+  if not data then return after_failure(job, err) end
+  return result_of(job, call:info().message, settled(job, now_in(SETTLED_WITHIN)))
+end
+
+-- jobs -> entrance -> list of {job, exec}; what has ended or cannot be placed
+-- gets its result at once, and jobs of unknown or foreign places go one by one.
+local function group(jobs, entries, results)
+  local groups, order = {}, {}
+  for i, job in ipairs(jobs) do
+    local entry = entries[i]
+    local record = entry.info
+    local exec = record and not job_module.ENDED[entry.state] and target(job, record)
+    local entrance = exec and is_ours(job.client, record) and history.entrance(exec)
+    if job_module.ENDED[entry.state] then
+      results[i] = ended(job, entry)
+    elseif entrance then
+      if not groups[entrance] then
+        groups[entrance] = {}
+        order[#order + 1] = groups[entrance]
+      end
+      table.insert(groups[entrance], { job = job, exec = exec, at = i })
+    end
+  end
+  return order
+end
+
+local function kill_body(members)
+  local json = require "taskclient.json"
+  local execs, ids = json.array {}, json.array {}
+  for i, member in ipairs(members) do
+    execs[i], ids[i] = member.exec, member.job.id
+  end
+  return json.encode { idList = execs, taskIDList = ids }
+end
+
+-- Servers up to 1.1.0 have the operation without an id in its path.
+local function send_kills(client, members)
+  local fields = core.fields(client)
+  local body = kill_body(members)
+  local id = not fields.kill_jobs_plain and members[1].exec or nil
+  local _, data, err = request.send(client, "killJobs", { id = id, body = body })
+  if data or not id or not method_refused(err) then return data end
+  _, data = request.send(client, "killJobs", { body = body })
+  fields.kill_jobs_plain = data ~= nil
+  return data
+end
+
+-- One entrance, one request; the nested messages stand in the order of the ids.
+local function kill_group(client, members, results)
+  local data = send_kills(client, members)
+  local messages = type(data) == "table" and data.messages
+  if type(messages) ~= "table" or #messages ~= #members then return end
+  for i, member in ipairs(members) do
+    local nested = messages[i]
+    if type(nested) == "table" and nested.status == 0 then
+      results[member.at] = { sent = nested.message }
+    end
+  end
+end
+
+-- Each success is checked in history; what is left over is stopped one by one,
+-- where the server's own loop may have been ended by a foreign job.
+local function finish(job, result)
+  if result and result.ended then return result end
+  if result then
+    return result_of(job, result.sent, settled(job, now_in(SETTLED_WITHIN)))
+  end
+  local what, err = M.one(job)
+  return what or { err = err }
+end
+
+local function needs_records(jobs, entries)
+  for i, job in ipairs(jobs) do
+    local entry = entries[i]
+    if not job_module.ENDED[entry.state] and not entry.info and not entry.err then
+      local record = history.get(job.client, job.id)
+      entries[i] = record and history.entry(record) or entry
+    end
+  end
+end
+
+--- Stops many tasks, one request for each entrance.
+---@param client userdata
+---@param jobs userdata[]
+---@return table|nil results aligned with `jobs`, as of `M.one`, or `{err=}`
+---@return table|nil err
+function M.many(client, jobs)
+  local states, err = client:states(jobs)
+  if not states then return nil, err end
+  local results, entries = {}, {}
+  for i in ipairs(jobs) do entries[i] = states[i] end
+  needs_records(jobs, entries)
+  for _, members in ipairs(group(jobs, entries, results)) do
+    if #members > 1 then kill_group(client, members, results) end
+  end
+  local aligned = {}
+  for i, job in ipairs(jobs) do aligned[i] = finish(job, results[i]) end
+  return aligned
+end
+
+return M

@@ -1,0 +1,216 @@
+-- The job history, which is the truth about a task: its record, its words, its
+-- numbers, in the spellings of real servers and of the published page
+-- (linkis-wire 3.11, 4). Knows records; changes nothing.
+
+local core = require "taskclient.core"
+local failure = require "taskclient.error"
+local request = require "taskclient.request"
+
+local M = {}
+
+-- the server's word, lower case -> ours (linkis-wire 4.1)
+local STATES = {
+  inited = "queued", scheduled = "queued", waitforretry = "queued", running = "running",
+  succeed = "succeeded", succeeded = "succeeded", success = "succeeded",
+  failed = "failed", timeout = "failed", cancelled = "cancelled", canceled = "cancelled",
+}
+
+--- Our word for a state; a word nobody has seen is "unknown", never an end.
+---@param native any
+---@return string
+function M.state(native)
+  return type(native) == "string" and STATES[native:lower()] or "unknown"
+end
+
+--- The server's words for one of ours, for a filter.
+---@param state string
+---@return string[]
+function M.natives(state)
+  local words = {
+    queued = { "Inited", "Scheduled", "WaitForRetry" }, running = { "Running" },
+    succeeded = { "Succeed" }, failed = { "Failed", "Timeout" }, cancelled = { "Cancelled" },
+  }
+  return words[state] or { state }
+end
+
+--- A fraction from 0 to 1 out of 0.4, "0.4", "40%" or "1.0f"; else nil.
+---@param value any
+---@return number|nil
+function M.fraction(value)
+  if type(value) == "string" then
+    local digits, unit = value:match "^%s*([%d.]+)%s*([%%fF]?)%s*$"
+    value = tonumber(digits)
+    if value and unit == "%" then value = value / 100 end
+  end
+  if type(value) ~= "number" or value ~= value then return nil end
+  return math.max(0, math.min(1, value))
+end
+
+--- Text of a record's member, or nil (absent, null or empty).
+---@param value any
+---@return string|nil
+function M.text(value)
+  return type(value) == "string" and value ~= "" and value or nil
+end
+
+--- A task id as the whole number it is, given as number or text; else nil.
+---@param id any
+---@return integer|nil
+function M.task_id(id)
+  if type(id) == "string" and id:match "^%d+$" and #id <= 18 then id = tonumber(id) end
+  if type(id) ~= "number" or id ~= math.floor(id) or id < 1 or id >= 2 ^ 63 then return nil end
+  return math.tointeger and math.tointeger(id) or id
+end
+
+--- The id as a path segment.
+---@param id integer
+---@return string
+function M.id_text(id) return ("%d"):format(id) end
+
+--- The execID of a record if it names a job at an entrance, else nil: before
+--- scheduling it ends in "null", while failover is pending it has no instance.
+---@param exec any
+---@return string|nil
+function M.exec_id(exec)
+  if not M.text(exec) or #exec > 512 or exec:find "[^%w._:-]" then return nil end
+  if exec:match "null$" or exec:match "^exec_id%d%d%d000" then return nil end
+  return exec
+end
+
+--- The entrance part of an execID ("…127.0.0.1:9104"), which also stands in an
+--- execID that is not complete yet; nil where the form is another.
+---@param exec any
+---@return string|nil
+function M.entrance(exec)
+  local app, instance = (M.text(exec) or ""):match "^exec_id(%d%d%d)(%d%d%d)"
+  if not app or instance == "000" then return nil end
+  return exec:sub(1, 13 + tonumber(app) + tonumber(instance))
+end
+
+--- The execID by which a task can be named now. A task that still waits has none
+--- in history; the one from our own submit counts as long as history names the
+--- same entrance for the task.
+---@param job userdata
+---@param exec any the record's strongerExecId
+---@return string|nil
+function M.current(job, exec)
+  if M.exec_id(exec) then return exec end
+  local own = core.fields(job).exec_id
+  local entrance = M.entrance(own)
+  return entrance and entrance == M.entrance(exec) and own or nil
+end
+
+--- The error number of a record, wherever it is, or nil.
+---@param task table
+---@return integer|nil
+function M.code(task)
+  local code = tonumber(task.errCode) or tonumber(task.errorCode)
+  if code and code ~= 0 then return code end
+  return failure.code_in(task.errDesc)
+end
+
+local HIDDEN = { paramsJson = true, paramJson = true }
+local record_mt = {}
+
+local function shown(name, value)
+  if HIDDEN[name] and M.text(value) then return "(hidden)" end
+  if value == core.null then return "null" end
+  if type(value) ~= "table" then return tostring(value) end
+  local parts = {}
+  for i, part in ipairs(value) do parts[i] = tostring(part) end
+  return "[" .. table.concat(parts, ", ") .. "]"
+end
+
+-- paramsJson holds passwords in clear (linkis-wire 3.11.1): it is there for
+-- those who ask for it, and never printed.
+record_mt.__tostring = function(task)
+  local names, parts = {}, {}
+  for name in pairs(task) do names[#names + 1] = tostring(name) end
+  table.sort(names)
+  for i, name in ipairs(names) do parts[i] = name .. " = " .. shown(name, task[name]) end
+  return "{ " .. table.concat(parts, ", ") .. " }"
+end
+
+--- Marks a task object of the server as a record.
+---@param task table
+---@return table task
+function M.record(task) return setmetatable(task, record_mt) end
+
+-- The server says "not found" for a task that is not there or not ours.
+local function mark_vanished(err)
+  if err.kind == "service" and tostring(err.message):find("not found", 1, true) then
+    err.vanished = true
+  end
+  return err
+end
+
+local function with_id(err, id)
+  err.job_id = err.job_id or id
+  return mark_vanished(err)
+end
+
+--- The whole record of a task.
+---@param client userdata
+---@param id integer
+---@param opts table|nil deadline
+---@return table|nil record
+---@return table|nil err `vanished`: the server does not know the task
+function M.get(client, id, opts)
+  local _, data, err = request.send(client, "get", { id = M.id_text(id) }, opts)
+  if not data then return nil, with_id(err, id) end
+  local task = type(data) == "table" and data.task
+  if type(task) == "table" then return M.record(task) end
+  return nil, failure.new("protocol", "the reply holds no task", { operation = "get", job_id = id })
+end
+
+--- What a record says, as the entry of a poll.
+---@param task table
+---@return table entry
+function M.entry(task)
+  return {
+    state = M.state(task.status), native = M.text(task.status),
+    progress = M.fraction(task.progress), info = M.record(task),
+  }
+end
+
+local PATHS = { "task.status", "task.progress", "task.strongerExecId" }
+local CREATOR = "task.requestApplicationName"
+local picks = {} -- made at first use, without and with the creator
+
+local function pick_of(creator)
+  local name = creator and "all" or "usual"
+  picks[name] = picks[name]
+    or core.picker { PATHS[1], PATHS[2], PATHS[3], creator and CREATOR or nil }
+  return picks[name]
+end
+
+--- State and progress alone, without building the record.
+---@param client userdata
+---@param id integer
+---@param opts table|nil deadline; creator = true: that too
+---@return table entry `exec`, `stronger` (as sent) and `creator` beside the usual members
+function M.glance(client, id, opts)
+  local pick = pick_of(opts and opts.creator)
+  local _, ok, status, progress, exec, creator = request.send(client, "get",
+    { id = M.id_text(id) }, { pick = pick, deadline = opts and opts.deadline })
+  if not ok then return { err = with_id(status, id) } end
+  return {
+    state = M.state(status), native = M.text(status),
+    progress = M.fraction(progress), exec = M.exec_id(exec), stronger = exec,
+    creator = M.text(creator),
+  }
+end
+
+--- One look at a job; its creator is learnt with the first.
+---@param job userdata
+---@param opts table|nil deadline
+---@return table entry
+function M.look(job, opts)
+  local fields = core.fields(job)
+  local entry = M.glance(fields.client, fields.id,
+    { deadline = opts and opts.deadline, creator = fields.creator == nil })
+  if entry.creator then fields.creator = entry.creator end
+  return entry
+end
+
+return M

@@ -1,0 +1,144 @@
+-- A cursor over the job history, newest first. The server repeats its last
+-- page for ever, and rows of one second stand in any order, so that pages can
+-- repeat some and skip others (linkis-wire 3.11.2): the cursor gives each task
+-- once, and what the pages have skipped is fetched in one page at the end.
+
+local failure = require "taskclient.error"
+local history = require "taskclient.linkis.history"
+local options = require "taskclient.options"
+local request = require "taskclient.request"
+
+local M = {}
+
+local PAGE = 50
+local WHOLE = 10000 -- rows asked for in one page at the most
+
+M.SCHEMA = {
+  state = "string|table", native = "text", creator = "text", engine = "text", since = "number",
+  before = "number", id = "integer", user = "text", admin = "boolean", instance = "text",
+  engine_instance = "text", run_type = "text", page_size = "count",
+}
+
+local STATES = { "queued", "running", "succeeded", "failed", "cancelled" }
+local KNOWN = {}
+for _, state in ipairs(STATES) do KNOWN[state] = true end
+
+---@class taskclient.History
+local Cursor = {}
+Cursor.__index = Cursor
+
+-- Times are cut to the second, as the server cuts what it compares with.
+local function milliseconds(seconds)
+  return seconds and math.floor(seconds) * 1000
+end
+
+local function status_filter(opts)
+  if opts.native then return opts.native end
+  if not opts.state then return nil end
+  local words = {}
+  for _, state in ipairs(type(opts.state) == "table" and opts.state or { opts.state }) do
+    for _, word in ipairs(history.natives(state)) do words[#words + 1] = word end
+  end
+  return table.concat(words, ",")
+end
+
+--- Opens a cursor without checking the options.
+---@param client userdata
+---@param opts table as SCHEMA
+---@param request_opts table|nil deadline
+---@return taskclient.History
+function M.open(client, opts, request_opts)
+  local args = {
+    startDate = milliseconds(opts.since), endDate = milliseconds(opts.before),
+    status = status_filter(opts), creator = opts.creator, taskID = opts.id,
+    executeApplicationName = opts.engine, proxyUser = opts.user, isAdminView = opts.admin,
+    instance = opts.instance, engineInstance = opts.engine_instance, runType = opts.run_type,
+    pageNow = 0, pageSize = opts.page_size or PAGE,
+  }
+  return setmetatable({
+    client = client, args = args, opts = request_opts,
+    rows = {}, at = 0, seen = {}, known = 0, collected = 0, total = 0,
+  }, Cursor)
+end
+
+-- Fetches the next page; false at the end.
+local function fetch(self)
+  self.args.pageNow = self.args.pageNow + 1
+  local _, data, err = request.send(self.client, "list", self.args, self.opts)
+  if not data then
+    self.args.pageNow = self.args.pageNow - 1
+    return nil, err
+  end
+  if type(data.tasks) ~= "table" then
+    return nil, failure.new("protocol", "the reply holds no tasks", { operation = "list" })
+  end
+  self.rows, self.at = data.tasks, 0
+  self.collected = self.collected + #data.tasks
+  local total = tonumber(data.totalPage)
+  self.total = total or 0
+  self.last = total and self.collected >= total or #data.tasks < self.args.pageSize
+  return #data.tasks > 0
+end
+
+-- Begins again with one page that holds everything, where rows were skipped.
+local function look_again(self)
+  if self.whole or self.known >= self.total or self.total > WHOLE then return false end
+  self.whole, self.last = true, false
+  self.args.pageNow, self.args.pageSize, self.collected = 0, math.max(self.total, PAGE), 0
+  return true
+end
+
+-- The next row of this page that was not given yet.
+local function next_row(self)
+  while self.at < #self.rows do
+    self.at = self.at + 1
+    local task = self.rows[self.at]
+    local id = type(task) == "table" and history.task_id(task.taskID)
+    if id and not self.seen[id] then
+      self.seen[id] = true
+      self.known = self.known + 1
+      return history.record(task)
+    end
+  end
+end
+
+--- The next record; nil at the end; `nil, err`.
+---@return table|nil record
+---@return table|nil err
+function Cursor:read()
+  while true do
+    local task = next_row(self)
+    if task then return task end
+    if self.last and not look_again(self) then return nil end
+    local more, err = fetch(self)
+    if more == nil then return nil, err end
+    if not more then self.last = true end
+  end
+end
+
+function Cursor:__call()
+  local task, err = self:read()
+  if err then error(err, 0) end
+  return task
+end
+
+function Cursor:__tostring()
+  return ("job history of %s (%d records read)"):format(tostring(self.client), self.known)
+end
+
+--- The records of the server's job history; `client:list{…}`.
+---@param client userdata
+---@param opts table|nil state (ours or a list), native, creator, engine, since and before
+---  (Unix seconds), id, run_type, instance, page_size; user and admin for administrators
+---@return taskclient.History cursor for a generic `for`, or by `cursor:read()`
+function M.list(client, opts)
+  opts = options.check("list", opts, M.SCHEMA, 3)
+  for _, state in ipairs(type(opts.state) == "table" and opts.state or { opts.state }) do
+    if not KNOWN[state] then
+      options.raise("list", "option 'state': " .. options.unknown("state", state, STATES), 3)
+    end
+  end
+  return M.open(client, opts)
+end
+
+return M

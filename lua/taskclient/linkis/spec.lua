@@ -1,0 +1,233 @@
+-- A submit spec, checked and written as the server's request body, in the form
+-- of 1.x and of 0.x servers (linkis-wire 3.1, 3.2). Sends nothing.
+
+local core = require "taskclient.core"
+local json = require "taskclient.json"
+local options = require "taskclient.options"
+
+local M = {}
+
+-- Neither IDE, whose SQL is cut to 5000 rows, nor a heart-beat creator.
+M.CREATOR = "taskclient"
+M.KEY_MEMBER = "taskclient.key"
+
+local RESULT_PATH = "wds.linkis.resultSet.store.path"
+
+M.SCHEMA = {
+  code = "!text", run_type = "!text", engine = "!text", creator = "text", user = "text",
+  variables = "table", startup = "table", runtime = "table", special = "table",
+  source = "table", labels = "table", key = "text", result_path = "text",
+  execute_user = "text", timeout = "duration", since = "number",
+}
+
+local LABELS = { engineType = "engine", userCreator = "creator", codeType = "run_type" }
+
+local function complaint_of(spec)
+  local creator = spec.creator
+  if creator and creator:find "[-%s%c]" then
+    return "field 'creator': no '-' and no blanks, the server splits at them"
+  end
+  if spec.code:match "^%s*$" then return "field 'code' is blank" end
+  if spec.key and (#spec.key > 200 or spec.key:find "%c") then
+    return "field 'key': at most 200 characters, no control characters"
+  end
+  for name in pairs(spec.labels or {}) do
+    if LABELS[name] then
+      return ("field 'labels': for '%s' there is the field '%s'"):format(name, LABELS[name])
+    end
+  end
+end
+
+--- Refuses a wrong spec at the caller's line.
+---@param spec table
+---@param level integer|nil
+---@return table spec
+function M.check(spec, level)
+  level = (level or 2) + 1
+  if type(spec) ~= "table" then options.argument("submit", "spec", spec, "table", level) end
+  options.check("submit", spec, M.SCHEMA, level, "field")
+  local complaint = complaint_of(spec)
+  if complaint then options.raise("submit", complaint, level) end
+  return spec
+end
+
+-- Anything but text in source hangs a real server for six minutes.
+local function source_text(value, name)
+  if type(value) == "string" then return value end
+  return json.try(value, "field 'source'." .. tostring(name))
+end
+
+local function source_of(spec, key)
+  local source = {}
+  for name, value in pairs(spec.source or {}) do
+    local text, why = source_text(value, name)
+    if not text then return nil, why end
+    source[tostring(name)] = text
+  end
+  source[M.KEY_MEMBER] = key
+  return source
+end
+
+-- The result folder is used by the server as it is, so it must be the job's own.
+local function runtime_of(spec, key)
+  if not spec.result_path then return spec.runtime end
+  local runtime = {}
+  for name, value in pairs(spec.runtime or {}) do runtime[name] = value end
+  local name = key:match "^[%w._-]+$" and not key:match "^%.+$" and key or core.random(12)
+  runtime[RESULT_PATH] = spec.result_path:gsub("/+$", "") .. "/" .. name
+  return runtime
+end
+
+local function labels_of(spec, user)
+  local labels = {}
+  for name, value in pairs(spec.labels or {}) do labels[name] = value end
+  labels.engineType = spec.engine
+  labels.userCreator = user .. "-" .. spec.creator
+  return labels
+end
+
+local function params_of(spec, key)
+  return {
+    variable = spec.variables or {},
+    configuration = {
+      startup = spec.startup or {}, runtime = runtime_of(spec, key) or {}, special = spec.special,
+    },
+  }
+end
+
+-- The JSON of a part of a body; what it lacks is remembered in `state`.
+local function part(state, value, name)
+  if value == nil then return "{}" end
+  local text, why = json.try(value, name)
+  if not text then state.why = state.why or "field " .. why end
+  return text or ""
+end
+
+--- The body for /entrance/submit; written by its frame, for many are made.
+---@param spec table checked, with its creator
+---@param key string
+---@param user string
+---@return string|nil text
+---@return string|nil why a value that has no JSON form
+function M.body(spec, key, user)
+  local source, why = source_of(spec, key)
+  if not source then return nil, why end
+  local state = {}
+  local text = "{" .. (spec.execute_user
+      and '"executeUser":' .. part(state, spec.execute_user, "execute_user") .. "," or "")
+    .. '"executionContent":{"code":' .. part(state, spec.code, "code")
+    .. ',"runType":' .. part(state, spec.run_type, "run_type")
+    .. '},"labels":' .. part(state, labels_of(spec, user), "labels")
+    .. ',"params":{"configuration":{"runtime":' .. part(state, runtime_of(spec, key), "runtime")
+    .. (spec.special and ',"special":' .. part(state, spec.special, "special") or "")
+    .. ',"startup":' .. part(state, spec.startup, "startup")
+    .. '},"variable":' .. part(state, spec.variables, "variables")
+    .. '},"source":' .. part(state, source, "source") .. "}"
+  return not state.why and text or nil, state.why
+end
+
+--- The body for /entrance/execute of servers that know no /submit.
+---@param spec table
+---@param key string
+---@param user string
+---@return string|nil text
+---@return string|nil why
+function M.old_body(spec, key, user)
+  local source, why = source_of(spec, key)
+  if not source then return nil, why end
+  return json.try({
+    executeApplicationName = spec.engine:match "^[^-]+", executionCode = spec.code,
+    runType = spec.run_type, requestApplicationName = spec.creator,
+    params = params_of(spec, key), source = source, labels = labels_of(spec, user),
+  }, "spec")
+end
+
+--- A key nobody else has.
+---@return string
+function M.fresh_key() return core.random(16) end
+
+local function member(table_or_not, name)
+  local value = type(table_or_not) == "table" and table_or_not[name]
+  return type(value) == "table" and value or nil
+end
+
+local function decoded(text)
+  return type(text) == "string" and core.decode(text) or nil
+end
+
+local function params_text(record) return record.paramsJson or record.paramJson end
+
+local function runtime_of_record(record)
+  return member(member(decoded(params_text(record)), "configuration"), "runtime")
+end
+
+-- The source a task was submitted with. A forced kill and an entrance restart
+-- overwrite sourceJson with "null"; the copy among the parameters stays.
+local function source_of_record(record)
+  local source = decoded(record.sourceJson)
+  if type(source) == "table" then return source end
+  return member(runtime_of_record(record), "source")
+end
+
+local function names_key(text)
+  return type(text) == "string" and text:find(M.KEY_MEMBER, 1, true) ~= nil
+end
+
+--- The key that a record carries, or nil.
+---@param record table a task object of the server
+---@return string|nil
+function M.key_of(record)
+  if not names_key(record.sourceJson) and not names_key(params_text(record)) then return nil end
+  local source = source_of_record(record)
+  local key = source and source[M.KEY_MEMBER]
+  return type(key) == "string" and key or nil
+end
+
+-- What the server adds to the parameters of a task.
+local SERVER_MADE = {
+  submitUser = true, executeUser = true, jobId = true, job = true, source = true,
+  [RESULT_PATH] = true,
+}
+
+local function without(values, dropped)
+  local kept = {}
+  for name, value in pairs(values or {}) do
+    if not dropped[name] then kept[name] = value end
+  end
+  return kept
+end
+
+-- The folder above the task's own, so that a new task gets one of its own too.
+local function result_path_of(runtime, key)
+  local path = runtime and runtime[RESULT_PATH]
+  if type(path) ~= "string" then return nil end
+  local above, name = path:match "^(.+)/([^/]+)$"
+  return name and (name == key or #name == 24) and above or path
+end
+
+--- The spec that a record of the job list tells, for submitting it anew; nil
+--- where the server has kept no code.
+---@param record table
+---@return table|nil spec
+function M.of_record(record)
+  local labels = {}
+  for _, label in ipairs(type(record.labels) == "table" and record.labels or {}) do
+    local name, value = tostring(label):match "^([^:]+):(.*)$"
+    if name then labels[name] = value end
+  end
+  if type(record.executionCode) ~= "string" then return nil end
+  local params = decoded(params_text(record))
+  local configuration = member(params, "configuration")
+  local runtime = member(configuration, "runtime")
+  return {
+    code = record.executionCode, run_type = record.runType,
+    engine = labels.engineType or record.engineType, creator = record.requestApplicationName,
+    labels = without(labels, LABELS), variables = member(params, "variable"),
+    startup = without(member(configuration, "startup"), SERVER_MADE),
+    special = member(configuration, "special"), runtime = without(runtime, SERVER_MADE),
+    result_path = result_path_of(runtime, M.key_of(record)),
+    source = without(source_of_record(record), { [M.KEY_MEMBER] = true, requestIP = true }),
+  }
+end
+
+return M

@@ -1,0 +1,166 @@
+-- States of many tasks in few requests: thirty ids at a time where the server
+-- can do that, else the list by date, else one by one. What a server can do is
+-- found out once and remembered (linkis-wire 3.11.2, 6).
+
+local core = require "taskclient.core"
+local failure = require "taskclient.error"
+local history = require "taskclient.linkis.history"
+local job_module = require "taskclient.job"
+local request = require "taskclient.request"
+
+local M = {}
+
+local BATCH = 30 -- the server's own limit
+local PAGE = 100
+local SKEW = 900 -- seconds a server's clock may differ from ours
+
+-- Whether an error says that the server lacks the operation.
+local function lacking(err)
+  return err.kind == "service" or err.http_status == 404 or err.http_status == 405
+end
+
+local function ids_text(jobs)
+  local ids = {}
+  for i, job in ipairs(jobs) do ids[i] = history.id_text(job.id) end
+  return table.concat(ids, ",")
+end
+
+local function by_id(tasks)
+  local found = {}
+  for _, task in ipairs(tasks) do
+    local id = type(task) == "table" and history.task_id(task.taskID)
+    if id then found[id] = task end
+  end
+  return found
+end
+
+local function vanished(job)
+  return { err = failure.new("service", "the server does not know the task (any more)",
+    { job_id = job.id, vanished = true, operation = "list-taskids" }) }
+end
+
+local function put(entries, jobs, found)
+  for _, job in ipairs(jobs) do
+    local task = found[job.id]
+    entries[job] = task and history.entry(task) or vanished(job)
+  end
+end
+
+-- One request for up to thirty jobs; nil, err when it failed.
+local function ask_ids(client, jobs, entries, opts)
+  local _, data, err = request.send(client, "list-taskids", { taskID = ids_text(jobs) }, opts)
+  if not data then return nil, err end
+  if type(data.jobHistoryList) ~= "table" then
+    return nil, failure.new("service", "no list in the reply", { operation = "list-taskids" })
+  end
+  put(entries, jobs, by_id(data.jobHistoryList))
+  return true
+end
+
+local function window(jobs)
+  local first, last
+  for _, job in ipairs(jobs) do
+    local created = core.fields(job).created
+    if not created then return nil end
+    first, last = math.min(first or created, created), math.max(last or created, created)
+  end
+  return first - SKEW, last + SKEW
+end
+
+-- Pages through the list by date; rows of one second come in any order, so
+-- what the pages have skipped is asked for one by one.
+local function ask_list(client, jobs, entries, opts)
+  local first, last = window(jobs)
+  if not first then return false end
+  local cursor = require("taskclient.linkis.list").open(client,
+    { since = first, before = last, page_size = PAGE }, opts)
+  local wanted = #jobs
+  local want = {}
+  for _, job in ipairs(jobs) do want[job.id] = job end
+  while wanted > 0 do
+    local task, err = cursor:read()
+    if err then return nil, err end
+    if not task then break end
+    local job = want[history.task_id(task.taskID)]
+    if job and not entries[job] then
+      entries[job] = history.entry(task)
+      wanted = wanted - 1
+    end
+  end
+  return true
+end
+
+local function ask_each(jobs, entries, opts)
+  for _, job in ipairs(jobs) do
+    entries[job] = entries[job] or history.look(job, opts)
+  end
+end
+
+local function slice(jobs, first)
+  local part = {}
+  for i = first, math.min(first + BATCH - 1, #jobs) do part[#part + 1] = jobs[i] end
+  return part
+end
+
+-- Falls from the best way that works to the next one. A failure that says
+-- nothing about what the server can do is handed up.
+local function ask(client, jobs, entries, opts)
+  local fields = core.fields(client)
+  if #jobs == 1 then return ask_each(jobs, entries, opts) end
+  if fields.batch ~= "list" and fields.batch ~= "each" then
+    local ok, err = ask_ids(client, jobs, entries, opts)
+    if ok then fields.batch = "ids" return end
+    if not lacking(err) then return err end
+    if fields.batch ~= "ids" then fields.batch = "list" end
+  end
+  if fields.batch == "list" then
+    local ok, err = ask_list(client, jobs, entries, opts)
+    if ok == nil and lacking(err) then fields.batch = "each" end
+    if ok == nil and not lacking(err) then return err end
+  end
+  ask_each(jobs, entries, opts)
+end
+
+local function open_jobs(jobs)
+  local open = {}
+  for _, job in ipairs(jobs) do
+    if not core.fields(job).ended then open[#open + 1] = job end
+  end
+  return open
+end
+
+-- The rare case of a creator whose jobs die unless /status is asked.
+local function beat(jobs, entries)
+  local heartbeat = require "taskclient.linkis.heartbeat"
+  for _, job in ipairs(jobs) do
+    local entry, fields = entries[job], core.fields(job)
+    if entry.info then fields.creator = history.text(entry.info.requestApplicationName) end
+    local open = not entry.err and not job_module.ENDED[entry.state]
+    if open and heartbeat.needed(job) then heartbeat.send(job, entry) end
+  end
+end
+
+--- The states of many jobs; see client:states.
+---@param client userdata
+---@param jobs userdata[]
+---@param opts table|nil deadline
+---@return table|nil entries aligned with `jobs`
+---@return table|nil err nothing could be asked
+function M.ask(client, jobs, opts)
+  local open, entries, last_err = open_jobs(jobs), {}, nil
+  for first = 1, #open, BATCH do
+    local part = slice(open, first)
+    local err = ask(client, part, entries, opts)
+    last_err = err or last_err
+    for _, job in ipairs(part) do entries[job] = entries[job] or { err = err } end
+    if err and first == 1 then return nil, err end
+  end
+  beat(open, entries)
+  local aligned = {}
+  for i, job in ipairs(jobs) do
+    aligned[i] = core.fields(job).ended or job_module.remember(job, entries[job])
+  end
+  return aligned
+end
+
+return M

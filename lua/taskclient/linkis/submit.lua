@@ -1,0 +1,271 @@
+-- Submitting once: every task carries a key, and an end that is not known is
+-- looked up by it until it is (reliability.md F1 to F6). Nothing is resent that
+-- may have arrived. Knows outcomes; the body is spec.lua's.
+
+local core = require "taskclient.core"
+local failure = require "taskclient.error"
+local history = require "taskclient.linkis.history"
+local host = require "taskclient.host"
+local list = require "taskclient.linkis.list"
+local options = require "taskclient.options"
+local request = require "taskclient.request"
+local session = require "taskclient.session"
+local spec_module = require "taskclient.linkis.spec"
+
+local M = {}
+
+local DEADLINE = 1200 -- seconds; a sick server holds a submit for 16 minutes
+local GRACE = 15 -- seconds to look for a task whose submit used up its own time
+local SKEW = 900 -- seconds the server's clock may differ from ours
+local LOOK_BACK = 86400 -- for a key given again, where nobody says since when
+local PAGE = 100
+local NOT_LOGGED_IN = 11002
+local NO_LIST = "the server has no list in which to look for the key; submit with "
+  .. "{adopt = false} where it cannot be there"
+local LARGE = 50000 -- bytes of code that the server puts into a file (linkis-wire 3.1)
+local FIRST_LOOK, LONGEST_LOOK = 0.2, 10 -- seconds between two looks
+
+M.CALL_SCHEMA = { adopt = "boolean", since = "number", deadline = "number" }
+
+-- A server built from the published page may have no list at all.
+local function without_list(err)
+  local lacking = (err.http_status == 404 or err.http_status == 405) and err.shape ~= "linkis"
+  if lacking then err.kind = "unsupported" end
+  return err
+end
+
+-- Calls `fn(key, record)` for each task that carries a key, newest first, until it gives
+-- something: that; nil at the end; `nil, err`.
+local function each_key(client, since, creator, deadline, fn)
+  local plain = creator and creator:match "^[%w_]+$" -- the list refuses others
+  local cursor = list.open(client,
+    { since = math.max(0, since - SKEW), creator = plain, page_size = PAGE },
+    { deadline = deadline })
+  while true do
+    local record, err = cursor:read()
+    if not record then return nil, err and without_list(err) end
+    local key = spec_module.key_of(record)
+    local found = key and fn(key, record)
+    if found then return found end
+  end
+end
+
+--- The record of the task that carries this key; nil, nil when there is none.
+---@param client userdata
+---@param key string
+---@param since number Unix seconds; no such task is older
+---@param creator string|nil
+---@param deadline number|nil
+---@return table|nil record
+---@return table|nil err
+local function find(client, key, since, creator, deadline)
+  return each_key(client, since, creator, deadline, function(found, record)
+    return found == key and record
+  end)
+end
+
+-- The user whose name stands in the label, as far as that needs no request.
+local function known_user(fields, spec)
+  local given, live = spec.user or spec.execute_user or fields.execute_user, fields.session
+  if given then return given end
+  if live and live.mode ~= "token" and not live.live then return nil end
+  return live and (live.proxy_user or live.name) or fields.user
+end
+
+-- The same, as the server knows her.
+local function user_of(client, spec)
+  local fields = core.fields(client)
+  local ok, err = session.ready(client)
+  if not ok then return nil, err end
+  local known = known_user(fields, spec)
+  if known then return known end
+  local _, name
+  _, name, err = request.send(client, "userInfo")
+  if not name and err.kind ~= "http" then
+    if tonumber(err.code) == NOT_LOGGED_IN then err.kind = "auth" end
+    return nil, err
+  end
+  fields.user = name and history.text(name.userName)
+  if fields.user then return fields.user end
+  return nil, failure.new("auth", "whose tasks these are is not known; give option 'user'",
+    { operation = "submit" })
+end
+
+local function new_job(client, task_id, plan, exec)
+  local fields = core.fields(client)
+  return core.job(client, fields.job_class, {
+    id = task_id, client = client, key = plan.key, spec = plan.spec, exec_id = exec,
+    creator = plan.spec.creator, created = plan.created, poller = fields.poller,
+  })
+end
+
+local function adopt(client, record, plan)
+  local id = history.task_id(record.taskID)
+  client:trace("info", { what = "adopted", operation = "submit", job_id = id })
+  return new_job(client, id, plan, history.exec_id(record.strongerExecId))
+end
+
+local function unknown(plan, cause)
+  return failure.new("submit_unknown",
+    "the submit's end is not known: " .. tostring(cause and cause.message),
+    { operation = "submit", key = plan.key, since = plan.created, outcome = "unknown",
+      cause = cause, http_status = cause and cause.http_status, retryable = false })
+end
+
+-- Whether an err of the list says that looking again will not help.
+local function hopeless(err)
+  return err.kind == "auth" or err.kind == "closed" or err.kind == "unsupported"
+end
+
+-- Looks for the key until it is found or the time is over.
+local function reconcile(client, plan, cause)
+  client:trace("warn", { what = "reconcile", operation = "submit", err = cause })
+  local pause = FIRST_LOOK
+  local deadline = math.max(plan.deadline, core.now() + GRACE)
+  while true do
+    local record, err = find(client, plan.key, plan.created, plan.spec.creator, deadline)
+    if record then return adopt(client, record, plan) end
+    local over = err and hopeless(err) or core.now() + pause >= deadline
+    if over then return nil, unknown(plan, cause) end
+    host.current(client).sleep(pause)
+    pause = math.min(pause * 1.6, LONGEST_LOOK)
+  end
+end
+
+-- A refused submit may have left a Failed row, whose id the reply keeps back.
+local function name_row(client, plan, err)
+  if err.kind ~= "service" then return err end
+  local deadline = math.min(plan.deadline, core.now() + 30)
+  local record = find(client, plan.key, plan.created, plan.spec.creator, deadline)
+  err.job_id = record and history.task_id(record.taskID)
+  return err
+end
+
+local function old_server(err)
+  return err.http_status == 404 and err.shape == "boot" and err.outcome == "rejected"
+end
+
+local function post(client, plan)
+  local fields = core.fields(client)
+  local operation, body = "submit", plan.body
+  if fields.old then
+    operation, body = "execute", spec_module.old_body(plan.spec, plan.key, plan.user)
+  end
+  -- its own time, not the client's: a sick server holds it for 16 minutes
+  local _, data, err = request.send(client, operation, { body = body },
+    { deadline = plan.deadline, timeout = math.max(0, plan.deadline - core.now()) })
+  if data or fields.old or not old_server(err) then return data, err end
+  fields.old = true
+  return post(client, plan)
+end
+
+local function settle(client, plan, data, err)
+  if data then
+    local id = type(data) == "table" and history.task_id(data.taskID)
+    if id then return new_job(client, id, plan, history.exec_id(data.execID)) end
+    err = failure.new("protocol", "the reply names no task", { operation = "submit" })
+    return reconcile(client, plan, err)
+  end
+  err.key = plan.key
+  if err.outcome == "rejected" then return nil, name_row(client, plan, err) end
+  if err.outcome == "unknown" then return reconcile(client, plan, err) end
+  return nil, err
+end
+
+-- Everything that is settled before the first byte goes out.
+local function plan_of(client, given, opts, level)
+  local fields = core.fields(client)
+  local spec = {}
+  for name, value in pairs(given) do spec[name] = value end
+  spec.creator = spec.creator or fields.creator or spec_module.CREATOR
+  spec.execute_user = spec.execute_user or fields.execute_user
+  local key = spec.key or spec_module.fresh_key()
+  local user = known_user(fields, spec)
+  local body, why = spec_module.body(spec, key, user or "")
+  if not body then options.raise("submit", why, level + 1) end
+  local limit = spec.timeout or fields.submit_timeout or DEADLINE
+  local deadline = core.now() + limit
+  if opts and opts.deadline then deadline = math.min(deadline, opts.deadline) end
+  return { spec = spec, key = key, created = core.time(), deadline = deadline,
+    user = user, body = user and body }
+end
+
+-- The body waits for the user's name where that has to be asked for.
+local function name_user(client, plan)
+  if plan.body then return true end
+  local user, err = user_of(client, plan.spec)
+  if not user then return nil, err end
+  plan.user, plan.body = user, spec_module.body(plan.spec, plan.key, user)
+  return true
+end
+
+local function look_first(client, plan, given, opts)
+  if not given.key or opts and opts.adopt == false then return nil end
+  local since = opts and opts.since or given.since or plan.created - LOOK_BACK
+  return find(client, plan.key, since, plan.spec.creator, plan.deadline)
+end
+
+--- Submits a task, once; see client:submit.
+---@param client userdata
+---@param given table
+---@param opts table|nil adopt, since, deadline
+---@param level integer|nil stack level of the caller for complaints
+---@return userdata|nil job
+---@return table|nil err
+function M.submit(client, given, opts, level)
+  level = (level or 2) + 1
+  spec_module.check(given, level)
+  options.check("submit", opts, M.CALL_SCHEMA, level)
+  local plan = plan_of(client, given, opts, level)
+  local ok, err = name_user(client, plan)
+  if not ok then
+    err.outcome, err.key = "not_sent", plan.key
+    return nil, err
+  end
+  if #plan.spec.code >= LARGE then
+    client:trace("warn", { what = "large_code", operation = "submit", bytes = #plan.spec.code })
+  end
+  local record
+  record, err = look_first(client, plan, given, opts)
+  if record then return adopt(client, record, plan) end
+  if err then
+    err.outcome, err.key = "not_sent", plan.key
+    if err.kind == "unsupported" then err.hint = NO_LIST end
+    return nil, err
+  end
+  return settle(client, plan, post(client, plan))
+end
+
+--- Finds the task that carries a key; see client:reconcile.
+---@param client userdata
+---@param key string
+---@param since number|nil Unix seconds
+---@return userdata|nil job nil without err: there is no such task
+---@return table|nil err
+function M.reconcile(client, key, since)
+  since = since or core.time() - LOOK_BACK
+  local record, err = find(client, key, since)
+  if not record then return nil, err end
+  local fields = core.fields(client)
+  return core.job(client, fields.job_class, {
+    id = history.task_id(record.taskID), client = client, key = key,
+    creator = history.text(record.requestApplicationName), created = since,
+    poller = fields.poller, exec_id = history.exec_id(record.strongerExecId),
+  })
+end
+
+--- The tasks whose keys begin alike; see client:submitted.
+---@param client userdata
+---@param prefix string
+---@param since number Unix seconds
+---@return table<string, integer>|nil ids by key
+---@return table|nil err
+function M.submitted(client, prefix, since)
+  local ids = {}
+  local _, err = each_key(client, since, nil, nil, function(key, record)
+    if key:sub(1, #prefix) == prefix then ids[key] = history.task_id(record.taskID) end
+  end)
+  return not err and ids or nil, err
+end
+
+return M

@@ -1,0 +1,161 @@
+-- The end of a log cursor: the job's log file, whole, once job history says that
+-- the job has ended; by pages of /log where the server will not give the file
+-- (linkis-wire 3.4, 3.12.5). Knows the cursor's fields; decides no line.
+
+local core = require "taskclient.core"
+local failure = require "taskclient.error"
+local logpage = require "taskclient.logpage"
+local request = require "taskclient.request"
+
+local M = {}
+
+local TRIES = 6          -- for a file that comes late
+local FIRST_PAUSE = 0.2  -- seconds, doubled from try to try
+local PROBE = 100        -- lines of the log's head, where its task id stands
+local TOO_LONG = 80033   -- the server refuses files over 30 MB
+local FILE_MOST = 256 * 1024 * 1024 -- bytes; 30 MB, twice over and escaped
+
+--- The file's text as far as it is written.
+---@param cursor table
+---@return string|nil text
+---@return table|nil err
+function M.fetch(cursor)
+  local _, data, err = request.send(cursor.client, "openLog", { path = cursor.path },
+    { max_body = FILE_MOST, deadline = cursor.deadline })
+  local text = data and logpage.text(data)
+  if text then return text end
+  err = err or failure.new("protocol", "the reply holds no log", { operation = "openLog" })
+  err.job_id = cursor.job.id
+  return nil, err
+end
+
+-- Another try after a pause; false when enough were made.
+local function later(cursor)
+  cursor.tries = (cursor.tries or 0) + 1
+  if cursor.tries >= TRIES then return false end
+  cursor.due = core.now() + FIRST_PAUSE * 2 ^ (cursor.tries - 1)
+  return true
+end
+
+local function line_count(text)
+  local _, n = text:gsub("\n", "")
+  return n
+end
+
+-- Whether the entrance still knows lines behind the end of this text, which then
+-- is not yet the whole file. Asked once, of a job whose end was just seen.
+local function goes_on(cursor, text)
+  if not cursor.exec or not cursor.was_running or cursor.by_file then return false end
+  local page = cursor:page(line_count(text) + 1, PROBE)
+  if not page then return false end
+  local tail = text:sub(-65536)
+  for _, line in ipairs(page.lines) do
+    local known = line == "null" or line:find "^%s*$" or tail:find(line, 1, true)
+    if not known then return true end
+  end
+  return false
+end
+
+local function mismatch(cursor, why)
+  return failure.new("protocol", why == "short"
+    and "the log file is shorter than what was read of it"
+    or "the log file is not the log that was followed; job:logs() reads it from its beginning",
+    { operation = "openLog", job_id = cursor.job.id, path = cursor.path })
+end
+
+local function take_file(cursor, text)
+  local follower = cursor.follower
+  if (cursor.tries or 0) < TRIES - 1 and goes_on(cursor, text) and later(cursor) then
+    return "wait"
+  end
+  local taken, why = follower:file(text, true)
+  if not taken and later(cursor) then return "wait" end
+  if not taken and why == "behind" then taken = follower:file(text, true, true) end
+  if not taken then return nil, mismatch(cursor, why) end
+  cursor.done = true
+  return "more"
+end
+
+-- By pages of /log ----------------------------------------------------------------
+
+local function missing(cursor, why, cause)
+  return failure.new(cause and cause.kind or "service",
+    ("lines from %d on are missing: %s"):format(cursor.follower.settled + 1, why),
+    { operation = "logs", job_id = cursor.job.id, code = cause and cause.code, cause = cause,
+      path = cursor.path, retryable = cause and cause.retryable })
+end
+
+local function start_pages(cursor)
+  if not cursor.exec then return nil, missing(cursor, cursor.why_pages, cursor.cause) end
+  local zero, err = cursor:page(0, PROBE)
+  local one
+  if zero then one, err = cursor:page(1, PROBE) end
+  if not one then
+    if err.kind ~= "service" then return nil, err end
+    return nil, missing(cursor, cursor.why_pages .. ", and its entrance has forgotten the job",
+      cursor.cause or err)
+  end
+  if cursor:foreign(zero) then
+    return nil, missing(cursor, cursor.why_pages .. ", and its entrance knows another job by now",
+      cursor.cause)
+  end
+  cursor.follower:resume_at(zero, one)
+  cursor.pages = true
+  return true
+end
+
+local function page_round(cursor)
+  local follower = cursor.follower
+  if not cursor.pages then
+    local ok, err = start_pages(cursor)
+    if not ok then return nil, err end
+  end
+  local page, err = cursor:page(follower.settled + follower.base, follower.size)
+  if not page then
+    if err.kind == "too_large" and follower:shrink() then return "more" end
+    if err.kind == "service" then err = missing(cursor, cursor.why_pages, err) end
+    return nil, err
+  end
+  if page.advance <= 0 then cursor.done = true end
+  follower:settle(page.lines, page.advance)
+  return "more"
+end
+
+local function by_pages(cursor, why, cause)
+  cursor.why_pages, cursor.cause = why, cause
+  return page_round(cursor)
+end
+
+-- What an openLog that failed means.
+local function no_file(cursor, err)
+  if tonumber(err.code) == TOO_LONG then
+    return by_pages(cursor, "the file is over 30 MB, which the server does not give", err)
+  end
+  if err.kind == "too_large" then
+    return by_pages(cursor, "the file is larger than the client takes", err)
+  end
+  local absent = err.http_status == 404 or err.http_status == 405
+  if not absent and err.kind ~= "service" then return nil, err end
+  if not absent and later(cursor) then return "wait" end
+  return by_pages(cursor, "the server does not give the file", err)
+end
+
+--- One step of reading an ended job's log. Gives "more", "wait", or `nil, err`.
+---@param cursor table
+---@return string|nil word
+---@return table|nil err
+function M.step(cursor)
+  if cursor.due and core.now() < cursor.due then return "wait" end
+  cursor.due = nil
+  if cursor.why_pages then return page_round(cursor) end
+  if not cursor.path then
+    if cursor.exec then return by_pages(cursor, "job history names no log file") end
+    cursor.done = true -- refused before it had a log
+    return "more"
+  end
+  local text, err = M.fetch(cursor)
+  if text then return take_file(cursor, text) end
+  return no_file(cursor, err)
+end
+
+return M

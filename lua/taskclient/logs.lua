@@ -1,0 +1,345 @@
+-- job:logs(): a cursor over a job's log lines. Asks /log while the job runs and
+-- the log file once it has ended, and checks in job history, before and after
+-- each page, that the execID still is this task's (linkis-wire 3.4, 5.4). Which
+-- lines are new is follow.lua's; what the end needs is logend.lua's.
+
+local core = require "taskclient.core"
+local failure = require "taskclient.error"
+local follow = require "taskclient.follow"
+local history = require "taskclient.linkis.history"
+local host = require "taskclient.host"
+local job_module = require "taskclient.job"
+local levels = require "taskclient.levels"
+local logend = require "taskclient.logend"
+local logpage = require "taskclient.logpage"
+local options = require "taskclient.options"
+local request = require "taskclient.request"
+
+local M = {}
+
+local SCHEMA = {
+  follow = "boolean", exact = "boolean", level = "string|table", from = "table|count",
+  timeout = "duration", poll = "duration",
+}
+
+local AGAIN, BUSY, LONGEST = 0.2, 0.5, 2 -- seconds between two looks
+local FILE_PAUSE = 5  -- seconds between two looks at the whole file
+local PATIENCE = 300  -- seconds of failing looks before a reader is told
+local REFUSALS = 3    -- refused pages before the file is read instead
+local HEAD = 100      -- lines in which a log names its task
+local BURST = 5000    -- lines of one `poll`
+local VERSION = 1     -- of a saved cursor
+
+---@class taskclient.LogCursor
+local Cursor = {}
+
+-- Asking -----------------------------------------------------------------------
+
+local PICK
+
+-- What job history says now: whether the job has ended, by which execID its
+-- entrance knows it, and where its file is.
+local function look(self)
+  PICK = PICK or core.picker { "task.status", "task.strongerExecId", "task.logPath" }
+  local _, ok, status, exec, path = request.send(self.client, "get",
+    { id = history.id_text(self.job.id) }, { pick = PICK, deadline = self.deadline })
+  if not ok then
+    status.job_id = self.job.id
+    return nil, status
+  end
+  local ended = job_module.ENDED[history.state(status)] or false
+  self.was_running = self.was_running or not ended
+  self.looked, self.ended = true, ended
+  if exec == nil then exec = core.fields(self.job).exec_id end
+  self.exec = history.exec_id(exec)
+  self.path = history.text(path) or self.path
+  return true
+end
+
+--- A page of the live log, as it stands now.
+---@private
+---@param from integer
+---@param size integer
+---@return table|nil page
+---@return table|nil err
+function Cursor:page(from, size)
+  local _, data, err = request.send(self.client, "log",
+    { id = self.exec, fromLine = from, size = size, distinctLevel = false },
+    { deadline = self.deadline })
+  if not data then
+    err.job_id = self.job.id
+    return nil, err
+  end
+  return logpage.parse(data, from)
+end
+
+--- Whether a page is of another job: an execID is given out again, and with its
+--- entrance gone it finds a namesake at the next one (linkis-wire 3.0).
+---@private
+---@param page table
+---@return boolean
+function Cursor:foreign(page)
+  local id = logpage.task_of(page.lines)
+  return id ~= nil and id ~= tonumber(self.job.id)
+end
+
+-- After a failure the execID may lead to another entrance: the log's head tells.
+local function still_ours(self, page)
+  if not self.suspect then return not self:foreign(page) end
+  local head, err = self:page(0, HEAD)
+  if not head then return nil, err end
+  self.suspect = nil
+  return not self:foreign(head)
+end
+
+-- A page that cannot be had: too long, refused for now, or for good.
+local function refused(self, err)
+  if err.kind == "too_large" and self.follower:shrink() then return "more" end
+  if err.kind ~= "service" then return nil, err end
+  self.refusals = self.refusals + 1
+  if self.refusals >= REFUSALS then self.by_file = true end
+  return "wait"
+end
+
+local function live_round(self)
+  local exec = self.exec
+  local from, size = self.follower:want()
+  local page, err = self:page(from, size)
+  local ok, look_err = look(self)
+  if not ok then return nil, look_err end
+  if self.exec ~= exec then -- the page may be another job's
+    self.by_file = true
+    return "more"
+  end
+  local ours = page
+  if page then ours, err = still_ours(self, page) end
+  if ours == nil then
+    self.suspect = err.kind ~= "too_large"
+    return refused(self, err)
+  end
+  if not ours then
+    self.by_file = true
+    return "more"
+  end
+  self.refusals = 0
+  local word = self.follower:take(page)
+  if word ~= "stuck" then return word end
+  self.by_file = true
+  return "more"
+end
+
+-- The part of the file that is written, while the job still runs.
+local function file_round(self)
+  if self.path and core.now() >= (self.file_due or 0) then
+    self.file_due = core.now() + FILE_PAUSE
+    local text = logend.fetch(self)
+    if text and self.follower:file(text, false) then self.looked = false return "some" end
+  end
+  return nil
+end
+
+-- One step nearer to new lines. Gives the follower's word for what is next.
+local function round(self)
+  if not self.looked then
+    local ok, err = look(self)
+    if not ok then return nil, err end
+  end
+  if self.ended then return logend.step(self) end
+  if self.exec and not self.by_file then return live_round(self) end
+  local word = self.by_file and file_round(self)
+  if word then return word end
+  self.looked = false
+  return "wait"
+end
+
+-- Reading ----------------------------------------------------------------------
+
+local function take(self)
+  local follower = self.follower
+  repeat
+    local line, note = follower:next()
+    while line and self.skip > 0 do
+      self.skip = self.skip - 1
+      line, note = follower:next()
+    end
+    if line then
+      self.given = self.given + 1
+      return line, note
+    end
+  until not follower:advance()
+end
+
+local PERMANENT = { auth = true, closed = true, unsupported = true, memory = true,
+  interrupted = true, io = true }
+
+-- Whether a failure is worth waiting out. The first one in a row starts the clock.
+local function bearable(self, err)
+  if not self.opts.follow or PERMANENT[err.kind] or err.retryable == false then return false end
+  self.failing = self.failing or core.now()
+  return core.now() - self.failing < PATIENCE
+end
+
+-- A cursor that does not follow ends with what there is now.
+local function satisfied(self, word)
+  if self.opts.follow or self.ended then return false end
+  self.looks = (self.looks or 0) + 1
+  return word == "wait" or word == "some" or self.looks > 2 and word == "again"
+end
+
+-- Seconds until the next look. Quiet logs are asked more and more rarely.
+local function delay_of(self, word)
+  if word == "more" then return 0 end
+  local seconds = word == "again" and AGAIN or BUSY
+  if word == "wait" then
+    self.quiet = math.min((self.quiet or BUSY) * 1.5, LONGEST)
+    seconds = self.quiet
+  elseif word == "some" then
+    self.quiet = nil
+  end
+  if self.opts.poll then seconds = math.min(seconds, self.opts.poll) end
+  if self.due then seconds = math.max(0, math.min(seconds, self.due - core.now())) end
+  return seconds
+end
+
+local function schedule(self, word)
+  self.looked_at = core.now()
+  self.next_look = self.looked_at + delay_of(self, word)
+end
+
+local function wait_turn(self)
+  local rest = (self.next_look or 0) - core.now()
+  if self.deadline then rest = math.min(rest, self.deadline - core.now()) end
+  if rest > 0 then host.current(self.client).sleep(rest) end
+end
+
+local function timed_out(self)
+  return failure.new("timeout", "the log did not end in time; the cursor can go on",
+    { operation = "logs", job_id = self.job.id })
+end
+
+-- One round: true, or nil, err when the reader must be told.
+local function advance(self)
+  local word, err = round(self)
+  if not word and not bearable(self, err) then return nil, err end
+  if word then self.failing = nil end
+  if word and satisfied(self, word) then self.done = true end
+  schedule(self, word or "wait")
+  return true
+end
+
+--- The next line and its note: `{level=, late=, filled=}`. `late`: the live log
+--- never had it; `filled`: it came after lines that follow it. nil at the end;
+--- `nil, err` on failure, after which reading may go on.
+---@return string|nil line
+---@return table|nil note_or_err
+function Cursor:read()
+  while true do
+    local line, note = take(self)
+    if line then return line, note end
+    if self.done then return nil end
+    if self.deadline and core.now() >= self.deadline then return nil, timed_out(self) end
+    wait_turn(self)
+    local ok, err = advance(self)
+    if not ok then return nil, err end
+  end
+end
+
+local function collect(self, lines, notes)
+  while #lines < BURST do
+    local line, note = take(self)
+    if not line then return end
+    lines[#lines + 1], notes[#notes + 1] = line, note
+  end
+end
+
+-- Whether it is too early for another look by `poll`.
+local function early(self)
+  return self.looked_at and core.now() < math.min(self.next_look, self.looked_at + AGAIN)
+end
+
+--- The lines that can be had now, after at most one page from the server and
+--- without waiting.
+---@return string[]|nil lines nil at the end
+---@return table|nil err
+---@return table[]|nil notes aligned with `lines`
+function Cursor:poll()
+  local lines, notes = {}, {}
+  collect(self, lines, notes)
+  if #lines > 0 then return lines, nil, notes end
+  if self.done then return nil end
+  if early(self) then return lines, nil, notes end
+  local word, err = round(self)
+  if not word then return nil, err end
+  if satisfied(self, word) then self.done = true end
+  schedule(self, word)
+  collect(self, lines, notes)
+  if #lines == 0 and self.done then return nil end
+  return lines, nil, notes
+end
+
+--- A plain table, fit for JSON, from which `job:logs{from = saved}` goes on
+--- behind the last line read, in this process or another.
+---@return table
+function Cursor:save()
+  return {
+    version = VERSION, job_id = self.job.id, lines = self.given, skip = self.skip,
+    by_file = self.by_file, done = self.done or false, state = self.follower:save(),
+  }
+end
+
+--- Ends the cursor: nothing more is read.
+function Cursor:close()
+  self.done = true
+  self.follower = follow.new {}
+end
+
+Cursor.__index = Cursor
+Cursor.__close = Cursor.close
+
+function Cursor:__call()
+  local line, note = self:read()
+  if line == nil and note then error(note, 0) end
+  return line, note
+end
+
+function Cursor:__tostring()
+  return ("log of %s (%d lines read%s)"):format(tostring(self.job), self.given,
+    self.done and ", ended" or "")
+end
+
+-- Opening ----------------------------------------------------------------------
+
+local function restore(self, saved)
+  if type(saved.state) ~= "table" or saved.version ~= VERSION then
+    options.raise("logs", "option 'from': not what a log cursor's save() gave", 3)
+  end
+  if tonumber(saved.job_id) ~= tonumber(self.job.id) then
+    options.raise("logs", "option 'from': saved from the log of another job", 3)
+  end
+  self.given, self.skip = saved.lines or 0, saved.skip or 0
+  self.by_file, self.done = saved.by_file, saved.done
+end
+
+--- A cursor over a job's log lines, for a generic `for` or by `cursor:read()`.
+---@param job userdata
+---@param opts table|nil follow: go on until the job has ended, and give over the whole exactly
+---  the file's lines, each as often as the file has it; exact: only lines that are in the file,
+---  in its order; level: "error", "warn", "info" or a list of them; from: a saved cursor, or the
+---  number of the first line wanted; timeout: seconds; poll: longest pause between two looks
+---@return taskclient.LogCursor
+function M.open(job, opts)
+  opts = options.check("logs", opts, SCHEMA)
+  local filter, complaint = levels.filter(opts.level)
+  if complaint then options.raise("logs", "option 'level': " .. complaint) end
+  local saved = type(opts.from) == "table" and opts.from or nil
+  local self = setmetatable({
+    job = job, client = job.client, opts = opts, refusals = 0, given = 0,
+    skip = type(opts.from) == "number" and opts.from - 1 or 0, done = false, by_file = false,
+    deadline = opts.timeout and core.now() + opts.timeout,
+  }, Cursor)
+  if saved then restore(self, saved) end
+  self.follower = follow.new({ filter = filter, exact = opts.exact }, saved and saved.state)
+  return self
+end
+
+return M

@@ -1,0 +1,268 @@
+-- The pages of a result file, one after the other, the next one on its way while
+-- one is used. A page is whole or asked for again; paging fields are never
+-- believed: a short page ends the file (linkis-wire 3.12.2). Knows calls; knows
+-- neither rows nor files.
+
+local core = require "taskclient.core"
+local failure = require "taskclient.error"
+local host = require "taskclient.host"
+local request = require "taskclient.request"
+
+local M = {}
+
+M.SIZE = 5000           -- rows asked for at once
+M.LARGEST = 100000      -- the server's limit since 1.7
+local FULL = 0.7        -- a page of that much of the last one's bytes may be full
+local COLUMNS = 500     -- of a column page, the server's limit
+local PATIENCE = 60     -- seconds of failing before a reader is told
+local TOO_MANY = 80034  -- a server with a lower limit than LARGEST
+local NO_SUCH_COLUMNS = 52004
+
+-- openFile's word for the type -> ours; scripts have words of their own
+local TYPES = { ["1"] = "text", ["2"] = "table", ["3"] = "io", ["4"] = "picture", ["5"] = "html" }
+
+--- Our word for a type of result set.
+---@param word any
+---@return string
+function M.type_of(word) return TYPES[tostring(word)] or "text" end
+
+local PICKS = { "type", "totalLine", "totalColumn", "display_prohibited",
+  "column_limit_display", "en_msg", "zh_msg" }
+local picker
+
+local function picked(call, ok, ...)
+  if not ok then return nil, (...) end
+  local facts = { call = call }
+  for i, name in ipairs(PICKS) do
+    local value = select(i, ...)
+    if value ~= core.null then facts[name] = value end
+  end
+  return facts
+end
+
+---@class taskclient.Pages
+local Pages = {}
+Pages.__index = Pages
+
+---@param rs table result set: client, path, job
+---@param opts table|nil page_size, timeout, once (nothing is asked for ahead)
+---@return taskclient.Pages
+function M.open(rs, opts)
+  opts = opts or {}
+  picker = picker or core.picker(PICKS)
+  return setmetatable({
+    rs = rs, client = rs.client, size = math.min(opts.page_size or M.SIZE, M.LARGEST),
+    offset = 0, deadline = opts.timeout and core.now() + opts.timeout, once = opts.once,
+  }, Pages)
+end
+
+local function args_of(self, offset, column_page)
+  return {
+    path = self.rs.path, page = math.floor(offset / self.size) + 1, pageSize = self.size,
+    nullValue = "LINKIS_NULL", enableLimit = column_page and true or nil,
+    columnPage = column_page, columnPageSize = column_page and COLUMNS or nil,
+  }
+end
+
+local function drop_ahead(self)
+  if self.ahead then self.ahead:close() end
+  self.ahead = nil
+end
+
+local function ask_ahead(self)
+  if self.ahead then return end
+  self.ahead = self.client:start("openFile", args_of(self, self.offset + self.size),
+    { pick = picker })
+end
+
+-- A smaller size that still divides the offset; false when there is none.
+local function shrink(self)
+  if self.size == 1 then return false end
+  drop_ahead(self)
+  for divisor = 2, self.size do
+    if self.size % divisor == 0 then
+      self.size = math.floor(self.size / divisor)
+      return true
+    end
+  end
+end
+
+-- Words of the server's for files that hold no result (linkis-wire 3.12.2).
+local BROKEN = {
+  { "File header type must be dolphin",
+    "the result file is empty: the engine wrote nothing, or was stopped before it could" },
+  { "NullPointerException", "the result file is cut before its columns" },
+}
+
+local function explained(self, err)
+  err.job_id, err.path = self.rs.job.id, self.rs.path
+  for _, known in ipairs(BROKEN) do
+    if tostring(err.message):find(known[1], 1, true) then err.hint = known[2] end
+  end
+  return err
+end
+
+-- Waits before another try; false when the patience is used up.
+local function bear(self, err)
+  if not err.retryable then return false end
+  local now = core.now()
+  self.failing = self.failing or now
+  local pause = math.min(0.5 + (now - self.failing) / 2, 5)
+  if now + pause > (self.deadline or self.failing + PATIENCE) then return false end
+  host.current(self.client).sleep(pause)
+  return true
+end
+
+local function ask(self, offset, column_page)
+  while true do
+    local facts, err = picked(request.send(self.client, "openFile",
+      args_of(self, offset, column_page), { pick = picker, deadline = self.deadline }))
+    if facts then
+      self.failing = nil
+      return facts
+    end
+    local too_large = err.kind == "too_large" or tonumber(err.code) == TOO_MANY
+    local again = too_large and not column_page and shrink(self) or bear(self, err)
+    if not again then return nil, explained(self, err) end
+  end
+end
+
+-- A page much shorter than the one before is the last one. Its length is known
+-- before it is read: the next one can be on its way while this one is.
+local function looks_full(self, call)
+  local bytes = call:info().bytes or 0
+  local before = self.bytes or math.huge
+  self.bytes = bytes
+  return bytes >= FULL * before
+end
+
+-- The page that was asked for ahead, if it came well.
+local function awaited(self)
+  local call = self.ahead
+  self.ahead = nil
+  if not call then return nil end
+  host.current(self.client).await(call)
+  if looks_full(self, call) then ask_ahead(self) end
+  return (picked(call, call:result()))
+end
+
+-- One page of rows put together from pages of columns.
+local function ask_wide(self, facts)
+  local calls, total = {}, tonumber(facts.totalColumn)
+  for column_page = 1, math.huge do
+    local part, err = ask(self, self.offset, column_page)
+    if not part then
+      local past = #calls > 0 and (err.http_status == 206 or tonumber(err.code) == NO_SUCH_COLUMNS)
+      if not past then return nil, err end
+      break
+    end
+    calls[#calls + 1] = part.call
+    total = total or tonumber(part.totalColumn)
+    if total and #calls * COLUMNS >= total then break end
+  end
+  facts.calls = calls
+  return facts
+end
+
+local function prohibited(self, facts)
+  return explained(self, failure.new("service",
+    tostring(facts.en_msg or facts.zh_msg or "the server does not show these rows"),
+    { operation = "openFile", retryable = false,
+      hint = "a cell is too long to be shown; rs:export writes the file on the server" }))
+end
+
+local function obtain(self)
+  local facts, err = awaited(self)
+  if not facts then facts, err = ask(self, self.offset) end
+  if not facts then return nil, err end
+  if facts.display_prohibited then return nil, prohibited(self, facts) end
+  if facts.column_limit_display then return ask_wide(self, facts) end
+  return facts
+end
+
+local function join_columns(calls, opts)
+  local whole
+  for _, call in ipairs(calls) do
+    local page, err = call:page { typed = opts and opts.typed }
+    if not page then return nil, err end
+    if not whole then
+      whole = page
+    else
+      for _, column in ipairs(page.columns) do whole.columns[#whole.columns + 1] = column end
+      for i, row in ipairs(page.rows) do
+        local to = whole.rows[i]
+        for _, cell in ipairs(row) do to[#to + 1] = cell end
+      end
+    end
+  end
+  return whole
+end
+
+--- The page as a Lua table, as `call:page`.
+---@param facts table what `next` hands out
+---@param opts table|nil typed, records
+---@return table|nil page
+---@return table|nil err
+function M.table_of(facts, opts)
+  if not facts.calls then return facts.call:page(opts) end
+  local page, err = join_columns(facts.calls, opts)
+  if not page or not (opts and opts.records) then return page, err end
+  for i, row in ipairs(page.rows) do
+    local record = {}
+    for k, cell in ipairs(row) do record[page.columns[k].name] = cell end
+    page.rows[i] = record
+  end
+  return page
+end
+
+--- Writes the page's rows: how many, or `nil, err`.
+---@param facts table
+---@param writer userdata core.writer
+---@return integer|nil n
+---@return table|nil err
+function M.write(facts, writer)
+  if not facts.calls then return writer:page(facts.call) end
+  local page, err = join_columns(facts.calls)
+  if not page then return nil, err end
+  if not facts.later then writer:columns(page.columns) end
+  for _, row in ipairs(page.rows) do
+    local ok, why = writer:row(row)
+    if not ok then return nil, why end
+  end
+  return #page.rows
+end
+
+-- The replies are large and the collector does not see them.
+local function free(facts)
+  for _, call in ipairs(facts.calls or {}) do call:close() end
+  facts.call:close()
+end
+
+--- Hands the next page to `use(facts)`, which gives a result and the number of
+--- its rows, or nil, err. nil at the end; `nil, err`.
+---@param use fun(facts: table): any, any
+---@return any result
+---@return table|nil err
+function Pages:next(use)
+  if self.over then return nil end
+  local facts, err = obtain(self)
+  if not facts then return nil, err end
+  facts.later = self.offset > 0
+  local listed = tonumber(facts.totalLine)
+  local last = self.once or facts.calls or listed and listed < self.size
+  if not last then ask_ahead(self) end
+  local result, n = use(facts)
+  free(facts)
+  if result == nil then return nil, n and explained(self, n) end
+  self.offset = self.offset + n
+  if n ~= self.size then self:close() end
+  return result
+end
+
+--- Ends it: nothing is on its way any more.
+function Pages:close()
+  self.over = true
+  drop_ahead(self)
+end
+
+return M

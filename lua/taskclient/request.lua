@@ -1,0 +1,161 @@
+-- One request as the methods need it: logged in, awaited, tried again where
+-- that is safe. Knows the session, the retry rules and the host; knows no job.
+
+local core = require "taskclient.core"
+local failure = require "taskclient.error"
+local host = require "taskclient.host"
+local options = require "taskclient.options"
+local retry = require "taskclient.retry"
+local session = require "taskclient.session"
+
+local M = {}
+
+local attempt
+
+local tables = {} -- service -> operation -> its row
+
+local function row_of(state)
+  local service = state.fields.service
+  tables[service] = tables[service] or core.operations(service)
+  return tables[service][state.operation] or {}
+end
+
+-- Seconds this attempt may take, nil for the operation's own default.
+local function limit_of(state)
+  local opts, fields = state.opts, state.fields
+  local limit = opts and opts.timeout or fields.timeout
+  if not state.deadline then return limit end
+  limit = limit or row_of(state).timeout or 60
+  return math.max(0.001, math.min(limit, state.deadline - core.now()))
+end
+
+local function start_options(state)
+  local opts, limit = state.opts, limit_of(state)
+  if not opts then return limit and { timeout = limit } or nil end
+  return {
+    timeout = limit, pick = opts.pick, file = opts.file, overwrite = opts.overwrite,
+    max_body = opts.max_body, method = opts.method, fresh = opts.fresh,
+  }
+end
+
+local function trace(state, level, what, err, seconds)
+  if not state.fields.log then return end
+  state.client:trace(level, {
+    what = what, operation = state.operation, err = err, seconds = seconds,
+    http_status = err and err.http_status, attempts = state.tries,
+  })
+end
+
+-- Whether sending the request once more can do no harm.
+local function may_repeat(state, err)
+  local opts = state.opts
+  if opts and opts.retry == false or state.tries >= retry.ATTEMPTS then return false end
+  if err.outcome == "not_sent" then return err.retryable ~= false end
+  if err.outcome and not (opts and opts.harmless) then return false end
+  return err.retryable
+end
+
+-- Waits for the next attempt's turn; false when there is none.
+local function wait_turn(state, err)
+  local delay = retry.delay(state.tries, err)
+  if state.deadline and core.now() + delay >= state.deadline then return false end
+  if not state.deadline and delay > 60 then return false end
+  local price = retry.take(state.fields.budget, err)
+  if not price then return false end
+  state.price = (state.price or 0) + price
+  trace(state, "debug", "retry", err, delay)
+  host.current(state.client).sleep(delay)
+  return true
+end
+
+-- A refused login is renewed once per request, and the request sent again.
+local function renewed(state, err)
+  local opts = state.opts
+  if err.kind ~= "auth" or state.renewed or opts and opts.bare then return false end
+  state.renewed = true
+  return session.renew(state.client, state.generation)
+end
+
+local function judge(state, call, first, ...)
+  if first ~= nil then
+    retry.refund(state.fields.budget, state.price)
+    return call, first, ...
+  end
+  local err = ...
+  local again, login_err = renewed(state, err)
+  if login_err then
+    login_err.outcome = err.outcome
+    return call, nil, login_err
+  end
+  if again or may_repeat(state, err) and wait_turn(state, err) then
+    return attempt(state)
+  end
+  err.attempts = state.tries
+  trace(state, "warn", "failed", err)
+  return call, nil, err
+end
+
+-- Starts the call; what the core finds wrong is the user's to mend.
+local function start(state)
+  local client = state.client
+  local ok, call, err = pcall(client.start, client, state.operation, state.args,
+    start_options(state))
+  if not ok then options.again(call) end
+  return call, err
+end
+
+-- Logs in where that is due, but not for a request that could not be sent.
+local function log_in(state)
+  local client, live = state.client, state.fields.session
+  if not live then return true end
+  if not live.live then
+    local fine, why = pcall(client.check, client, state.operation, state.args,
+      start_options(state))
+    if not fine then options.again(why) end
+  end
+  local ok, err = session.ready(client)
+  state.generation = live.generation
+  return ok, err
+end
+
+attempt = function(state)
+  local client, opts = state.client, state.opts
+  local waiting = host.current(client)
+  if waiting.ready then waiting.ready() end
+  if not (opts and opts.bare) then
+    local ok, err = log_in(state)
+    if not ok then
+      err.outcome = row_of(state).changes and "not_sent" or nil -- whatever became of the login
+      return nil, nil, err
+    end
+  end
+  if state.deadline and core.now() >= state.deadline then
+    return nil, nil, failure.new("timeout", "no time was left to send it",
+      { operation = state.operation, outcome = "not_sent" })
+  end
+  state.tries = state.tries + 1
+  local call, err = start(state)
+  if not call then return nil, nil, err end
+  waiting.await(call)
+  return judge(state, call, call:result())
+end
+
+--- Starts, awaits and decodes one operation, with login and safe retries.
+---@param client userdata
+---@param operation string
+---@param args table|nil
+---@param opts table|nil as for `client:call`; `bare = true`: no login for it;
+---  `harmless = true`: may be repeated though it changes state
+---@return userdata|nil call the last one sent
+---@return any first the result, nil on failure
+---@return any ...
+function M.send(client, operation, args, opts)
+  local fields = core.fields(client)
+  return attempt {
+    client = client, fields = fields, operation = operation, args = args, opts = opts,
+    deadline = opts and opts.deadline
+      or opts and opts.timeout and core.now() + opts.timeout, tries = 0,
+  }
+end
+
+return M

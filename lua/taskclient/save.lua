@@ -1,0 +1,203 @@
+-- rs:save(): all rows of a result set in a file that is whole or not there.
+-- Tables go page by page through the core's writer, so that memory is the same
+-- for any size; texts, HTML and pictures are saved as what they are.
+
+local core = require "taskclient.core"
+local failure = require "taskclient.error"
+local options = require "taskclient.options"
+local pages = require "taskclient.pages"
+
+local M = {}
+
+local SCHEMA = {
+  format = "string", separator = "string", quote = "string", null = "string", bom = "boolean",
+  header = "boolean", eol = "string", overwrite = "boolean", typed = "boolean",
+  page_size = "count", timeout = "duration",
+}
+local FORMATS = { csv = "csv", tsv = "tsv", tab = "tsv", jsonl = "jsonl", ndjson = "jsonl" }
+
+-- option -> what it must be like; the core's writer has the same rules
+local RULES = {
+  format = { "csv, tsv or jsonl", function(v) return FORMATS[v] ~= nil end },
+  separator = { "one byte, no quote, no newline",
+    function(v) return #v == 1 and not v:find '["\r\n]' end },
+  quote = { "minimal or all", function(v) return v == "minimal" or v == "all" end },
+  eol = { "\\n or \\r\\n", function(v) return v == "\n" or v == "\r\n" end },
+  null = { "a short word without quote, tab, newline",
+    function(v) return #v < 32 and not v:find '["\r\n\t]' end },
+}
+
+-- Tables -----------------------------------------------------------------------------
+
+local function table_sink(path, opts, format)
+  local writer, err = core.writer(path, {
+    format = format, separator = opts.separator, quote = opts.quote, null = opts.null,
+    bom = opts.bom, header = opts.header, eol = opts.eol, overwrite = opts.overwrite,
+    typed = opts.typed,
+  })
+  if not writer then return nil, err end
+  local sink = {}
+  function sink.page(facts)
+    local n, why = pages.write(facts, writer)
+    return n, n or why
+  end
+  function sink.commit()
+    local bytes, rows = writer:commit()
+    if not bytes then return nil, rows end
+    return rows, bytes
+  end
+  function sink.discard() writer:discard() end
+  return sink
+end
+
+-- Texts and pictures --------------------------------------------------------------------
+
+local function io_error(path, why)
+  return failure.new("io", ("cannot write %s: %s"):format(path, tostring(why)),
+    { operation = "save", retryable = false })
+end
+
+local function exists(path)
+  local file = io.open(path, "rb")
+  if file then file:close() end
+  return file ~= nil
+end
+
+local DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+-- The bytes a base64 text stands for, or nil when it is none.
+local function from_base64(text)
+  text = text:gsub("^data:[%w/+.-]*;base64,", ""):gsub("%s", "")
+  if text == "" or #text % 4 ~= 0 or text:find "[^%w+/=]" or text:find "=[^=]" then return nil end
+  local out = {}
+  for a, b, c, d in text:gmatch "(.)(.)(.)(.)" do
+    local n = 0
+    for _, digit in ipairs { a, b, c, d } do
+      local value = digit == "=" and 1 or DIGITS:find(digit, 1, true)
+      n = n * 64 + value - 1
+    end
+    local bytes = string.char(math.floor(n / 65536), math.floor(n / 256) % 256, n % 256)
+    out[#out + 1] = bytes:sub(1, d ~= "=" and 3 or c ~= "=" and 2 or 1)
+  end
+  return table.concat(out)
+end
+
+-- What a page's lines become in the file; a picture waits until it is complete.
+local function raw_sink(path, opts, kind)
+  if not opts.overwrite and exists(path) then return nil, io_error(path, "it exists already") end
+  local temp = path .. "." .. core.random(6)
+  local file, why = io.open(temp, "wb")
+  if not file then return nil, io_error(path, why) end
+  local sink, rows, bytes, whole = {}, 0, 0, {}
+  local function put(text)
+    bytes = bytes + #text
+    local ok, trouble = file:write(text)
+    return ok, trouble
+  end
+  function sink.page(facts)
+    local page, err = pages.table_of(facts)
+    if not page then return nil, err end
+    local lines = {}
+    for i, row in ipairs(page.rows) do
+      lines[i] = row[1] ~= core.null and tostring(row[1] or "") or ""
+    end
+    rows = rows + page.n
+    if kind == "picture" then
+      whole[#whole + 1] = table.concat(lines, "\n")
+      return page.n, page.n
+    end
+    local ok, trouble = put(#lines > 0 and table.concat(lines, "\n") .. "\n" or "")
+    if not ok then return nil, io_error(path, trouble) end
+    return page.n, page.n
+  end
+  function sink.discard()
+    file:close()
+    os.remove(temp)
+  end
+  function sink.commit()
+    local ok, trouble = true, nil
+    if kind == "picture" then
+      local text = table.concat(whole, "\n")
+      ok, trouble = put(from_base64(text) or text)
+    end
+    if ok then ok, trouble = file:flush() end
+    file:close()
+    if ok and not opts.overwrite and exists(path) then ok, trouble = nil, "it exists already" end
+    if ok then ok, trouble = os.rename(temp, path) end
+    if ok then return rows, bytes end
+    os.remove(temp)
+    return nil, io_error(path, trouble)
+  end
+  return sink
+end
+
+-- Saving ------------------------------------------------------------------------------------
+
+local function format_of(path, opts)
+  if opts.format then return FORMATS[opts.format] end
+  return FORMATS[(path:match "%.(%w+)$" or ""):lower()]
+end
+
+-- What is wrong with the options' values, or nil.
+local function complaint_of(path, opts)
+  for name, rule in pairs(RULES) do
+    if opts[name] ~= nil and not rule[2](opts[name]) then
+      return ("option '%s': %s expected"):format(name, rule[1])
+    end
+  end
+  local separator = opts.separator or ","
+  if opts.separator and (format_of(path, opts) or "csv") ~= "csv" then
+    return "option 'separator' is for csv"
+  end
+  if opts.null and opts.null:find(separator, 1, true) then
+    return "option 'null': the separator must not be in it"
+  end
+end
+
+local function open_sink(path, opts, kind)
+  local format = format_of(path, opts)
+  if kind == "table" then return table_sink(path, opts, format or "csv") end
+  if opts.format and format then return table_sink(path, opts, format) end
+  return raw_sink(path, opts, kind)
+end
+
+local function run(rs, path, opts)
+  local source, sink = pages.open(rs, opts), nil
+  local function use(facts)
+    rs:learn(facts)
+    local err
+    if not sink then sink, err = open_sink(path, opts, pages.type_of(facts.type)) end
+    if not sink then return nil, err end
+    return sink.page(facts)
+  end
+  local n, err
+  repeat n, err = source:next(use) until n == nil
+  if err then
+    source:close()
+    if sink then sink.discard() end
+    return nil, err
+  end
+  return sink.commit()
+end
+
+--- Saves a result set. A table becomes CSV (RFC 4180), TSV or JSON Lines, by
+--- `format` or the path's ending; a text, HTML or picture set is saved as it is,
+--- unless `format` asks for one column of its lines.
+---@param rs taskclient.ResultSet
+---@param path string
+---@param opts table|nil format ("csv", "tsv", "jsonl"), separator, quote ("minimal", "all"), null
+---  (the word for NULL), bom, header, eol, overwrite (false: an existing file is an error), typed
+---  (JSON Lines: numbers and booleans bare), page_size, timeout
+---@return integer|nil rows
+---@return integer|table bytes_or_err
+function M.save(rs, path, opts)
+  options.argument("save", "path", path, "text")
+  opts = options.check("save", opts, SCHEMA)
+  local complaint = complaint_of(path, opts)
+  if complaint then options.raise("save", complaint) end
+  local rows, bytes = run(rs, path, opts)
+  if rows then rawset(rs, "total", rows) end
+  return rows, bytes
+end
+
+return M
