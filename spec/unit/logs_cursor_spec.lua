@@ -1,0 +1,471 @@
+-- The log cursor against a server made of the log model: what it asks for, what
+-- it makes of each answer, and that over the whole it gives the file's lines.
+
+local core = require "taskclient.core"
+local failure = require "taskclient.error"
+local logs = require "taskclient.logs"
+local request = require "taskclient.request"
+local cjson = require "cjson"
+local log_model = require "spec.support.log_model"
+
+local EXEC = "exec_id018014linkis-cg-entrance127.0.0.1:9104IDE_hadoop_shell_0"
+local OTHER = "exec_id018014linkis-cg-entrance127.0.0.1:9104IDE_hadoop_shell_7"
+local NULL_EXEC = "exec_id018014linkis-cg-entrance127.0.0.1:9104null"
+local TASK = 12
+
+local function service_error(message, code)
+  return failure.new("service", message, { code = code, http_status = 400, retryable = false })
+end
+
+-- The server -------------------------------------------------------------------
+
+local clock = 1000 -- seconds: what the cursor takes for the time
+local Server = {}
+Server.__index = Server
+
+local function new_server(opts)
+  local self = setmetatable({
+    log = log_model.new { base = opts and opts.base or 1, thin = opts and opts.thin },
+    status = "Running", exec = EXEC, path = "file:///log/12.log", asked = {}, ticks = 0,
+  }, Server)
+  return self
+end
+
+function Server:add(n, text)
+  self.written = self.written or 0
+  for _ = 1, n do
+    self.written = self.written + 1
+    self.log:add((text or "line ") .. self.written)
+  end
+end
+
+function Server:finish(status)
+  self.status = status or "Succeed"
+  self.log:finish()
+end
+
+local answers = {}
+
+function answers.get(self) return true, self.status, self.exec, self.path end
+
+function answers.log(self, args)
+  if self.refuse_log then return nil, self.refuse_log end
+  if args.id ~= EXEC then return { log = "somebody else's line", fromLine = args.fromLine + 1 } end
+  local data = {}
+  data.log, data.fromLine = self.log:read(args.fromLine, args.size)
+  return data
+end
+
+function answers.openLog(self)
+  if self.refuse_file then return nil, self.refuse_file end
+  return { log = { "", "", "", self.log:file_text() } }
+end
+
+local function sent(server, operation, args)
+  server.asked[#server.asked + 1] = operation
+  if server.before then server.before(operation, args) end
+  local failing = server.fail and server.fail(operation)
+  if failing then return nil, nil, failing end
+  return {}, answers[operation](server, args)
+end
+
+local function job_of(server)
+  local host = { name = "spec", await = function() end }
+  function host.sleep(seconds)
+    clock = clock + seconds
+    server.ticks = server.ticks + 1
+    assert(server.ticks < 2000, "sleeps for ever")
+    if server.tick then server.tick(server.ticks, seconds) end
+  end
+  local client = assert(core.client("linkis",
+    { url = "http://127.0.0.1:9", fields = { host = host, service = "linkis" } }, {}))
+  return core.job(client, {}, { id = TASK, client = client })
+end
+
+local function read_all(cursor)
+  local lines, notes = {}, {}
+  while true do
+    local line, note = cursor:read()
+    if not line then return lines, note, notes end
+    lines[#lines + 1], notes[#notes + 1] = line, note
+  end
+end
+
+local function count(list, wanted)
+  local n = 0
+  for _, item in ipairs(list) do
+    if item == wanted then n = n + 1 end
+  end
+  return n
+end
+
+-- What one list has more of than the other: { text = difference }.
+local function difference(a, b)
+  local d = {}
+  for _, line in ipairs(a) do d[line] = (d[line] or 0) + 1 end
+  for _, line in ipairs(b) do d[line] = (d[line] or 0) - 1 end
+  for line, n in pairs(d) do
+    if n == 0 then d[line] = nil end
+  end
+  return d
+end
+
+local function same_lines(expected, cursor)
+  local lines, err, notes = read_all(cursor)
+  assert.is_nil(err)
+  assert.are.same({}, difference(lines, expected.log.file))
+  return lines, notes
+end
+
+local function same_order(expected, cursor)
+  local lines, notes = same_lines(expected, cursor)
+  for i, line in ipairs(expected.log.file) do assert.are.equal(line, lines[i]) end
+  return lines, notes
+end
+
+describe("job:logs", function()
+  local server, send, now
+
+  setup(function()
+    send, now = request.send, core.now
+    core.now = function() return clock end
+  end)
+  teardown(function() request.send, core.now = send, now end)
+
+  before_each(function()
+    server = new_server()
+    request.send = function(_, operation, args) return sent(server, operation, args) end
+  end)
+
+  local function open(opts) return logs.open(job_of(server), opts) end
+
+  describe("of an ended job", function()
+    it("is the file, line for line", function()
+      server:add(1203)
+      server:finish()
+      local _, notes = same_order(server, open())
+      assert.is_nil(notes[1].late)
+      assert.are.same({ "get", "openLog" }, server.asked)
+    end)
+
+    it("is nothing for a job that was refused before it had a log", function()
+      server:finish "Failed"
+      server.path, server.exec = core.null, core.null
+      assert.are.same({}, (read_all(open())))
+    end)
+
+    it("waits for a file that comes late", function()
+      server:add(3)
+      server:finish()
+      server.refuse_file = service_error "IOException: path … not exists."
+      server.tick = function(n) if n == 3 then server.refuse_file = nil end end
+      same_order(server, open())
+    end)
+
+    it("is read in pages where the server refuses the file (80033)", function()
+      server:add(12345)
+      server:finish()
+      server.refuse_file = service_error("the file is over 30 MB", 80033)
+      same_order(server, open())
+    end)
+
+    it("is read in pages from a server that counts from 0", function()
+      server = new_server { base = 0 }
+      server:add(7000)
+      server:finish()
+      server.refuse_file = service_error("the file is over 30 MB", 80033)
+      same_order(server, open())
+    end)
+
+    it("says what is missing when the entrance has forgotten the job", function()
+      server:add(10)
+      server:finish()
+      server.refuse_file = service_error("the file is over 30 MB", 80033)
+      server.refuse_log = service_error "The job you just executed has ended."
+      local line, err = open():read()
+      assert.is_nil(line)
+      assert.are.equal("service", err.kind)
+      assert.are.equal(80033, err.code)
+      assert.is_truthy(err.message:find("lines from 1 on are missing", 1, true))
+    end)
+
+    it("does not take another job's log for its own", function()
+      server.log:add "2026-11-22 01:50:32.050 INFO Job with jobId : 99 and execID : x submitted "
+      server:add(10)
+      server:finish()
+      server.refuse_file = service_error("the file is over 30 MB", 80033)
+      local _, err = open():read()
+      assert.is_truthy(err.message:find("another job", 1, true))
+    end)
+
+    it("goes by pages where the server has no openLog", function()
+      server:add(700)
+      server:finish()
+      server.refuse_file = failure.new("http", "no such path", { http_status = 404 })
+      same_order(server, open())
+    end)
+
+    it("filters levels, with the lines below an entry", function()
+      server.log:add "2026-11-22 01:50:32.050 INFO fine"
+      server.log:add "2026-11-22 01:50:32.050 ERROR bad\n\tat somewhere"
+      server.log:add "2026-11-22 01:50:32.050 WARN hm"
+      server:finish()
+      local lines = read_all(open { level = { "error", "warn" } })
+      assert.are.equal(server.log.file[2], lines[1])
+      assert.are.equal("\tat somewhere", lines[2])
+      for _, line in ipairs(lines) do assert.is_nil(line:find "INFO") end
+    end)
+
+    it("begins at a line by number", function()
+      server:add(9)
+      server:finish()
+      local lines = read_all(open { from = 8 })
+      assert.are.same({ "line 8", "line 9" }, { lines[1], lines[2] })
+    end)
+  end)
+
+  describe("with follow", function()
+    local function busy_job(total, lump)
+      server.tick = function()
+        if server.status ~= "Running" then return end
+        server:add(lump)
+        if server.written >= total then server:finish() end
+      end
+    end
+
+    it("gives over the whole exactly the file's lines", function()
+      for _, profile in ipairs { { base = 1 }, { base = 0 }, { base = 1, thin = true } } do
+        server = new_server(profile)
+        busy_job(4000, 130)
+        same_lines(server, open { follow = true })
+        assert.is_true(count(server.asked, "openLog") <= 2)
+      end
+    end)
+
+    it("marks what the live log never had", function()
+      busy_job(2600, 700)
+      local tick = server.tick
+      server.tick = function(n)
+        tick(n)
+        if server.status ~= "Running" then server.refuse_log = service_error "has ended" end
+      end
+      local lines, _, notes = read_all(open { follow = true })
+      local live, late = 0, 0
+      for i in ipairs(lines) do
+        if notes[i].late then late = late + 1 else live = live + 1 end
+      end
+      assert.is_true(live > 1500, live)
+      assert.is_true(late > 0, late)
+    end)
+
+    it("goes on in another process from a saved cursor", function()
+      for seed = 1, 30 do
+        local random = log_model.random(seed * 7919)
+        server = new_server { base = seed % 2 }
+        busy_job(1500 + random(1500), random(200))
+        local job, all = job_of(server), {}
+        local cursor = logs.open(job, { follow = true })
+        while true do
+          local line = cursor:read()
+          if not line then break end
+          all[#all + 1] = line
+          if random(400) == 1 then
+            local saved = cjson.decode(cjson.encode(cursor:save()))
+            cursor = logs.open(job, { follow = true, from = saved })
+          end
+        end
+        assert.are.same({}, difference(server.log.file, all), "seed " .. seed)
+      end
+    end)
+
+    it("keeps the file's order with exact", function()
+      busy_job(3000, 250)
+      same_order(server, open { follow = true, exact = true })
+    end)
+
+    it("checks the execID in job history before and after each page", function()
+      server.status = "Inited"
+      server.exec = NULL_EXEC
+      busy_job(600, 200)
+      server.before = function(operation, args)
+        if operation == "log" then
+          assert.are.equal(EXEC, args.id)
+          local n = #server.asked
+          assert.is_true(server.asked[n - 1] == "get" or server.asked[n - 2] == "get")
+        end
+      end
+      local tick = server.tick
+      server.tick = function(n)
+        if n == 3 then server.exec, server.status = EXEC, "Running" end
+        tick(n)
+      end
+      same_lines(server, open { follow = true })
+    end)
+
+    it("discards a page when the execID has changed under it", function()
+      server:add(20)
+      local pages = 0
+      server.before = function(operation)
+        if operation ~= "log" then return end
+        pages = pages + 1
+        if pages == 1 then server.exec = OTHER end
+      end
+      server.tick = function(n)
+        if n == 4 then server:finish() end
+      end
+      local _, notes = same_order(server, open { follow = true })
+      assert.are.equal(1, pages)
+      assert.is_nil(notes[1].late)
+    end)
+
+    it("reads the file when lines have left the entrance's memory", function()
+      server:add(700)
+      server.tick = function(n)
+        if n == 1 then
+          server:add(400)
+          server.log.read = function(_, from) return "", from end
+        end
+        if n == 12 then server:finish() end
+      end
+      same_lines(server, open { follow = true })
+    end)
+
+    it("reads the file when the entrance no longer knows the job", function()
+      server:add(30)
+      server.refuse_log = service_error "Can't find execID"
+      server.tick = function(n) if n == 20 then server:finish() end end
+      same_order(server, open { follow = true })
+    end)
+
+    it("asks for the file again while it lacks lines that came live", function()
+      server:add(40)
+      local file_text = server.log.file_text
+      local early = true
+      server.log.file_text = function(log)
+        local text = file_text(log)
+        return early and text:sub(1, 100) or text
+      end
+      server.tick = function(n)
+        if n == 2 then server:finish() end
+        if n == 6 then early = false end
+      end
+      same_lines(server, open { follow = true })
+    end)
+
+    it("asks again while the entrance knows more lines than the file", function()
+      server:add(40)
+      local memory = log_model.new { base = 1 }
+      for i = 1, 45 do memory:add("line " .. i) end
+      server.tick = function(n)
+        if n == 1 then
+          server.status = "Succeed"
+          server.log:flush()
+          server.log.read = function(_, from, size) return memory:read(from, size) end
+        end
+        if n == 4 then
+          server.log.read = nil
+          for i = 41, 45 do server.log:add("line " .. i) end
+          server.log:finish()
+        end
+      end
+      local lines = read_all(open { follow = true })
+      assert.are.equal(1, count(lines, "line 45"))
+    end)
+
+    it("bears an outage, and tells of an error that will last", function()
+      server:add(5)
+      local outage = failure.new("network", "refused", { retryable = true })
+      server.fail = function() return outage end
+      server.tick = function(n)
+        if n == 5 then server.fail = nil end
+        if n == 8 then server:finish() end
+      end
+      same_order(server, open { follow = true })
+
+      server = new_server()
+      server.fail = function() return failure.new("auth", "who?", { retryable = false }) end
+      local cursor = open { follow = true }
+      local line, err = cursor:read()
+      assert.is_nil(line)
+      assert.are.equal("auth", err.kind)
+      assert.has_error(function() for _ in cursor do end end, err)
+    end)
+
+    it("asks for shorter pages when they are too large", function()
+      local sizes = {}
+      server:add(50)
+      server.before = function(operation, args)
+        if operation == "log" then sizes[#sizes + 1] = args.size end
+      end
+      server.fail = function(operation)
+        if operation == "log" and sizes[#sizes] > 2000 then
+          return failure.new("too_large", "too large", { retryable = false })
+        end
+      end
+      server.tick = function(n) if n == 3 then server:finish() end end
+      same_lines(server, open { follow = true })
+      assert.is_true(sizes[#sizes] <= 2000)
+    end)
+
+    it("ends in time", function()
+      local _, err = open({ follow = true, timeout = 0 }):read()
+      assert.are.equal("timeout", err.kind)
+    end)
+
+    it("gives what there is by poll, without waiting", function()
+      server:add(10)
+      local cursor = open { follow = true }
+      local lines = {}
+      for _ = 1, 4 do
+        clock = clock + 1
+        for _, line in ipairs(assert(cursor:poll())) do lines[#lines + 1] = line end
+      end
+      assert.are.equal(10, #lines)
+      assert.are.equal(0, server.ticks)
+      server:finish()
+      repeat
+        clock = clock + 1
+        local more, err = cursor:poll()
+        assert.is_nil(err)
+      until not more
+    end)
+  end)
+
+  it("without follow gives what a running job has, and ends", function()
+    server:add(10)
+    assert.are.equal(10, #read_all(open()))
+    assert.is_true(server.ticks <= 2)
+  end)
+
+  it("works with the array form of the published page", function()
+    answers.real_log = answers.log
+    finally(function() answers.log, answers.real_log = answers.real_log, nil end)
+    answers.log = function(_, args)
+      local all = args.fromLine < 2 and "one\ntwo" or ""
+      return { log = { "", "", "", all }, fromLine = args.fromLine < 2 and 2 or args.fromLine }
+    end
+    server.refuse_file = failure.new("http", "no such path", { http_status = 404 })
+    server.tick = function(n) if n == 3 then server:finish() end end
+    assert.are.same({ "one", "two" }, (read_all(open { follow = true })))
+  end)
+
+  it("refuses wrong arguments", function()
+    local function raises(opts, text)
+      local ok, err = pcall(open, opts)
+      assert.is_false(ok)
+      assert.is_truthy(tostring(err):find(text, 1, true), tostring(err))
+    end
+    raises({ folow = true }, "did you mean 'follow'")
+    raises({ level = "debug" }, "option 'level'")
+    raises({ from = { version = 9 } }, "option 'from'")
+    raises({ from = { version = 1, job_id = 13, state = {} } }, "another job")
+  end)
+
+  it("ends when closed", function()
+    server:add(10)
+    local cursor = open { follow = true }
+    assert.is_truthy(cursor:read())
+    cursor:close()
+    assert.is_nil(cursor:read())
+  end)
+end)

@@ -1,0 +1,224 @@
+-- The scheduler: tasks, timers, cancellation, errors, limits; no server needed.
+
+local core = require "taskclient.core"
+local taskclient = require "taskclient"
+
+local run, spawn, join, sleep = taskclient.run, taskclient.spawn, taskclient.join, taskclient.sleep
+
+describe("taskclient.run", function()
+  it("gives what the function returns, and takes arguments", function()
+    assert.same({ 1, nil, 3 }, { run(function(a, b, c) return a, b, c end, 1, nil, 3) })
+  end)
+
+  it("waits for every task", function()
+    local ended = 0
+    run(function()
+      for _ = 1, 3 do
+        spawn(function()
+          sleep(0.01)
+          ended = ended + 1
+        end)
+      end
+    end)
+    assert.equals(3, ended)
+  end)
+
+  it("runs timers by their time, equal ones in their order", function()
+    local order = {}
+    run(function()
+      for _, s in ipairs { 0.03, 0.01, 0.02 } do
+        spawn(function()
+          sleep(s)
+          order[#order + 1] = s
+        end)
+      end
+    end)
+    assert.same({ 0.01, 0.02, 0.03 }, order)
+  end)
+
+  it("lets tasks sleep at the same time", function()
+    local began = core.now()
+    run(function()
+      for _ = 1, 50 do spawn(sleep, 0.05) end
+    end)
+    assert.is_true(core.now() - began < 1)
+  end)
+
+  it("raises an error with the traceback of its own coroutine", function()
+    local function broken() error "a bug" end
+    local ok, message = pcall(run, function()
+      local value = broken()
+      return value
+    end)
+    assert.is_false(ok)
+    assert.matches("a bug", message)
+    assert.matches("broken", message)
+  end)
+
+  it("raises the error of a task that nobody joined", function()
+    local ok, message = pcall(run, function()
+      spawn(function() error("lost", 0) end)
+      sleep(0.01)
+    end)
+    assert.is_false(ok)
+    assert.matches("^lost", message)
+  end)
+
+  it("says so when every task waits for another", function()
+    local ok, message = pcall(run, function()
+      local a, b
+      a = spawn(function() join(b) end)
+      b = spawn(function() join(a) end)
+      join(a)
+    end)
+    assert.is_false(ok)
+    assert.matches("every task waits for another", message)
+  end)
+
+  it("works again after an error, and inside of a task", function()
+    pcall(run, function() error "x" end)
+    assert.equals(7, run(function() return run(function() return 7 end) end))
+  end)
+
+  it("lets a task give way by a bare yield", function()
+    local order = {}
+    run(function()
+      for _, name in ipairs { "a", "b" } do
+        spawn(function()
+          order[#order + 1] = name
+          coroutine.yield()
+          order[#order + 1] = name
+        end)
+      end
+    end)
+    assert.same({ "a", "b", "a", "b" }, order)
+  end)
+
+  it("carries 10,000 waiting tasks at a cost that does not grow with their number", function()
+    local woken = 0
+    local began = os.clock()
+    run(function()
+      for i = 1, 10000 do
+        spawn(function()
+          sleep(0.05 + i / 100000)
+          woken = woken + 1
+        end)
+      end
+    end)
+    assert.equals(10000, woken)
+    assert.is_true(os.clock() - began < 5)
+  end)
+
+  it("refuses what is no function", function()
+    assert.has_error(function() run(1) end)
+    assert.has_error(function() run(function() spawn(1) end) end)
+    assert.has_error(function() spawn(print) end)
+    assert.has_error(function() join(1) end)
+  end)
+end)
+
+describe("taskclient.join", function()
+  it("gives the task's results, also after its end and twice", function()
+    run(function()
+      local task = spawn(function() return 1, 2 end)
+      assert.same({ 1, 2 }, { join(task) })
+      assert.same({ 1, 2 }, { join(task) })
+      assert.is_true(task:done())
+    end)
+  end)
+
+  it("gives an err that was raised as nil, err", function()
+    local failure = require "taskclient.error"
+    run(function()
+      local result, err = join(spawn(function() error(failure.new("io", "gone"), 0) end))
+      assert.is_nil(result)
+      assert.equals("io", err.kind)
+      assert.is_string(err.traceback)
+    end)
+  end)
+
+  it("raises any other error", function()
+    local ok, message = pcall(run, function() join(spawn(function() error("bug", 0) end)) end)
+    assert.is_false(ok)
+    assert.matches("^bug", message)
+  end)
+end)
+
+describe("task:cancel", function()
+  it("ends a sleep with an err of kind interrupted", function()
+    local began = core.now()
+    run(function()
+      local task = spawn(sleep, 60)
+      sleep(0.01)
+      task:cancel()
+      local result, err = join(task)
+      assert.is_nil(result)
+      assert.equals("interrupted", err.kind)
+    end)
+    assert.is_true(core.now() - began < 5)
+  end)
+
+  it("lets the task wait again while it cleans up", function()
+    local cleaned
+    run(function()
+      local task
+      task = spawn(function()
+        if _VERSION == "Lua 5.1" and not rawget(_G, "jit") then
+          cleaned = true
+          return sleep(60)
+        end
+        local ok = pcall(sleep, 60)
+        sleep(0.01)
+        cleaned = not ok
+      end)
+      sleep(0.01)
+      task:cancel()
+      task:cancel()
+      join(task)
+    end)
+    assert.is_true(cleaned)
+  end)
+
+  it("leaves a task that has ended as it is", function()
+    run(function()
+      local task = spawn(function() return 5 end)
+      join(task)
+      task:cancel()
+      assert.equals(5, join(task))
+    end)
+  end)
+end)
+
+describe("taskclient.limit", function()
+  it("lets at most n through at a time", function()
+    local now, most, ended = 0, 0, 0
+    run(function()
+      local gate = taskclient.limit(3)
+      for _ = 1, 10 do
+        gate:spawn(function()
+          now = now + 1
+          most = math.max(most, now)
+          sleep(0.005)
+          now, ended = now - 1, ended + 1
+        end)
+      end
+    end)
+    assert.equals(3, most)
+    assert.equals(10, ended)
+  end)
+
+  it("frees the place of a task that failed, and gives results by run", function()
+    run(function()
+      local gate = taskclient.limit(1)
+      local task = gate:spawn(function() error(require("taskclient.error").new("io", "x"), 0) end)
+      join(task)
+      assert.equals(9, gate:run(function() return 9 end))
+    end)
+  end)
+
+  it("wants a whole number from 1", function()
+    for _, n in ipairs { 0, -1, 1.5, "2", 0 / 0 } do
+      assert.has_error(function() taskclient.limit(n) end)
+    end
+  end)
+end)

@@ -1,0 +1,110 @@
+-- The picture of a run: well formed, escaped, complete, from the journal alone.
+
+local fakes = require "spec.support.workflow_fakes"
+
+describe("the picture of a run", function()
+  local runs, wait, many, linkis, server
+
+  before_each(function()
+    fakes.install()
+    for name in pairs(package.loaded) do
+      if name:find "^taskclient%.view" then package.loaded[name] = nil end
+    end
+    runs, wait = require "taskclient.workflow.run", require "taskclient.workflow.wait"
+    many = require "taskclient.workflow.submit_many"
+    server = fakes.server "linkis"
+    linkis = fakes.client(server)
+  end)
+
+  local function drawn(run, what)
+    local path = os.tmpname()
+    assert(run[what](run, path))
+    local file = assert(io.open(path))
+    local text = file:read "*a"
+    file:close()
+    os.remove(path)
+    return text
+  end
+
+  -- Every element that is opened is closed, nothing else stands in between.
+  local function well_formed(svg)
+    local open = {}
+    for close, name, self in svg:gmatch "<(/?)([%a]+)[^<>]-(/?)>" do
+      if close == "/" then
+        assert.are.equal(table.remove(open), name)
+      elseif self ~= "/" then
+        open[#open + 1] = name
+      end
+    end
+    assert.are.equal(0, #open)
+    assert.is_nil(svg:find "nan" or svg:find "inf[^o]" or svg:find '="%-')
+  end
+
+  local function example()
+    server.plan = function(n, spec)
+      return { state = n == 1 and "failed" or "succeeded", run = 5, code = spec.code == "bad"
+        and 60002 or nil,
+        log = { "first", "boom <&> \1" } }
+    end
+    local run = assert(runs.open "a.run")
+    local job = assert(run:submit("extract <1> & \"2\"", linkis, { code = "bad" }))
+    wait.wait(job)
+    run:retry "extract <1> & \"2\""
+    wait.wait(assert(run:submit("extract <1> & \"2\"", linkis, { code = "bad" })))
+    run:step("save", function() return 1 end)
+    pcall(run.step, run, "check", function() error "does not add up" end)
+    return run
+  end
+
+  it("is drawn for a run that goes on, has died, has ended, is empty", function()
+    local run = example()
+    well_formed(drawn(run, "svg"))
+    fakes.disk.locked = {}
+    fakes.clock = fakes.clock + 9000
+    run = assert(runs.open "a.run")
+    run:step("later", function() fakes.host.sleep(3) end)
+    local svg = drawn(run, "svg")
+    well_formed(svg)
+    assert.matches("resumed after a crash", svg)
+    assert.matches("2 h 30 min later", svg)
+    run:close()
+    well_formed(drawn(run, "svg"))
+    well_formed(drawn(assert(runs.open "empty.run"), "svg"))
+  end)
+
+  it("shows attempts, errors and the log's last lines, escaped", function()
+    local run = example()
+    local svg, html = drawn(run, "svg"), drawn(run, "html")
+    for _, text in ipairs { svg, html } do
+      assert.matches("boom &lt;&amp;&gt;", text, 1, true)
+      assert.matches("code 60002", text, 1, true)
+      assert.matches("does not add up", text, 1, true)
+      assert.matches("prefers-color-scheme:dark", text, 1, true)
+      assert.is_nil(text:find "https?://[^w]")
+      assert.is_nil(text:find "\1")
+    end
+    assert.matches("1 retried", svg, 1, true)
+  end)
+
+  it("leaves out what went well when there are too many steps", function()
+    server.plan = function(n) return { state = n == 900 and "failed" or "succeeded", run = 1 } end
+    local specs = {}
+    for i = 1, 1000 do specs[i] = { code = "x" .. i } end
+    local run = assert(runs.open "b.run")
+    many.submit_many(linkis, specs, { journal = run, active = 100 }):finish()
+    local svg = drawn(run, "svg")
+    well_formed(svg)
+    assert.matches("submit_many 900", svg, 1, true)
+    assert.matches("and 600 more steps", svg, 1, true)
+  end)
+
+  it("has a form for the terminal", function()
+    local text = example():table()
+    assert.matches("3 steps: 2 succeeded, 1 failed; 1 retried", text, 1, true)
+    assert.matches("check +failed .*does not add up", text)
+  end)
+
+  it("says why a file cannot be written", function()
+    assert.are.equal("io", select(2, example():svg "/nowhere/x.svg").kind)
+  end)
+end)
