@@ -1,0 +1,134 @@
+-- Acting for others, and what a pinned version means: proxy users, the execute
+-- user of an admin token, answers of old logins.
+
+local core = require "taskclient.core"
+local fault = require "spec.support.fault"
+local linkis = require "spec.support.linkis"
+local taskclient = require "taskclient"
+
+describe("acting for another user", function()
+  local box
+  setup(function()
+    box = assert(require("taskclient.sandbox").start {
+      users = { hadoop = "hadoop", alice = "alice" }, admin = "hadoop",
+      tokens = { ["ADMIN-CODE"] = "*", PLAIN = "*" },
+    })
+  end)
+  teardown(function() box:stop() end)
+
+  it("is done by a proxy user's session", function()
+    box:set { proxy_user = true }
+    local client = assert(taskclient.linkis { url = box.url, user = "hadoop",
+      password = "hadoop", proxy_user = "alice" })
+    local job = assert(client:submit(linkis.shell "echo as alice"))
+    box:expire_sessions() -- the new session is hers too
+    local again = assert(client:submit(linkis.shell "echo as alice"))
+    -- job history looks at the user who logged in, so an administrator sees them
+    for _, id in ipairs { job.id, again.id } do
+      assert.equals("alice", assert(client:attach(id):info()).executeUser)
+    end
+    box:set { proxy_user = false }
+    local refused = assert(taskclient.linkis { url = box.url, user = "hadoop",
+      password = "hadoop", proxy_user = "alice" })
+    local none, err = refused:submit(linkis.shell())
+    assert.is_nil(none)
+    assert.same({ "auth", "not_sent" }, { err.kind, err.outcome })
+    assert.has_error(function()
+      taskclient.linkis { url = box.url, user = "hadoop", token = "PLAIN", proxy_user = "alice" }
+    end)
+  end)
+
+  it("is done by execute_user beside an admin token", function()
+    local client = assert(taskclient.linkis { url = box.url, user = "hadoop",
+      token = "ADMIN-CODE", execute_user = "alice" })
+    local job = assert(client:submit(linkis.shell "sleep 60"))
+    local info = assert(job:info())
+    assert.same({ "hadoop", "alice" }, { info.umUser, info.executeUser })
+    assert.is_true(assert(job:abort()).killed)
+    -- any other token submits as its own user, and says so by a clear error
+    local plain = assert(taskclient.linkis { url = box.url, user = "hadoop", token = "PLAIN" })
+    local none, err = plain:submit(linkis.shell("true", { execute_user = "alice" }))
+    assert.is_nil(none)
+    assert.same({ 50080, "rejected" }, { err.code, err.outcome })
+    assert.matches("userCreator", err.hint)
+  end)
+end)
+
+describe("a login", function()
+  local fs
+  setup(function() fs = fault.start() end)
+  teardown(function() fs:stop() end)
+
+  local LIST = { match = "/list", reply = linkis.list {} }
+
+  it("that was made before is none to fail at", function()
+    local cookie = { headers = { "Set-Cookie: bdp-user-ticket-id=a; Path=/" } }
+    for _, reply in ipairs {
+      fault.linkis({ redirectToIndex = true }, { status = 1, http = 400, headers = cookie.headers,
+        message = "hadoopAlready logged in, please log out before signing in" }),
+      fault.linkis({ userName = "hadoop" }, { headers = cookie.headers,
+        message = "hadoop already logged in, please log out" }),
+    } do
+      fs:script { { match = "/publicKey", reply = fault.boot(404) },
+        { match = "/login", reply = reply }, LIST,
+        { match = "/submit", reply = linkis.accepted() } }
+      local client = linkis.client(fs, { password = "pw" })
+      assert(client:call("list", {}))
+      assert(client:submit(linkis.shell()))
+      assert.equals("hadoop-taskclient", linkis.body(fs:requests("/submit")[1]).labels.userCreator)
+    end
+  end)
+
+  it("is made again before its time is over, by the server's rule", function()
+    fs:script { linkis.ok("/publicKey", { enableLoginEncrypt = false }), LIST,
+      { match = "/login", reply = fault.linkis({ userName = "hadoop", sessionTimeOut = 300 },
+        { headers = { "Set-Cookie: linkis_user_session_ticket_id_v1=a; Path=/" } }) } }
+    local client = linkis.client(fs, { password = "pw" })
+    assert(client:call("list", {}))
+    assert(client:call("list", {}))
+    assert.equals(1, #fs:requests "/login")
+    taskclient.sleep(0.31) -- the session's own time
+    assert(client:call("list", {}))
+    assert.equals(2, #fs:requests "/login")
+  end)
+
+  it("with an encrypted password asks for the key each time", function()
+    local KEY = "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAr3Vq0yj0vxkQ"
+    fs:script { linkis.ok("/publicKey", { enableLoginEncrypt = true, publicKey = KEY }), LIST }
+    local client = linkis.client(fs, { password = "canary-password" })
+    local data, err = client:call("list", {})
+    assert.is_nil(data)
+    assert.matches("public key", err.message)
+    assert.equals(0, #fs:requests "/login") -- never sent in the open instead
+    assert.is_nil(tostring(err):find("canary", 1, true))
+  end)
+end)
+
+describe("a pinned version", function()
+  local fs
+  setup(function() fs = fault.start() end)
+  teardown(function() fs:stop() end)
+
+  it("saves the client its first tries", function()
+    fs:script { { match = "/execute", reply = linkis.accepted() }, linkis.get(),
+      { match = "/list", reply = linkis.list { { taskID = 12 }, { taskID = 13 } } } }
+    local client = linkis.client(fs, { version = "0.11" })
+    local one = assert(client:submit(linkis.shell()))
+    assert.equals(0, #fs:requests "/submit")
+    local two = client:attach { id = 13, created = core.time() }
+    assert.equals("running", assert(client:states { one, two })[2].state)
+    assert.equals(0, #fs:requests "/list%-taskids")
+    assert.has_error(function() linkis.client(fs, { version = "newest" }) end)
+  end)
+
+  it("knows what each brought", function()
+    local fields = require("taskclient.linkis.version").fields
+    assert.same({ null_exact = true, batch = "ids" }, fields "1.8.0")
+    assert.same({ null_exact = true, batch = "list" }, fields "1.6")
+    assert.same({ null_exact = false, batch = "list" }, fields "1.4")
+    assert.same({ null_exact = false, batch = "list", no_resources = true,
+      kill_jobs_plain = true }, fields "1.1.0")
+    assert.is_true(fields "0.11".old)
+    assert.is_nil(fields "published")
+  end)
+end)

@@ -1,0 +1,156 @@
+-- Deadlines hold whatever the server does, and no step blocks (F9, F11, F33).
+
+local fault = require "spec.support.fault"
+local process = require "spec.support.process"
+local wait = require "spec.support.wait"
+local wire = require "spec.support.wire"
+
+local core = wire.core
+local OVERSHOOT = 0.25 -- seconds past a deadline that are allowed
+
+describe("a deadline", function()
+  local fs
+  setup(function() fs = fault.start() end)
+  teardown(function() fs:stop() end)
+
+  local REPLY = fault.linkis { ok = true }
+  local PHASES = {
+    ["before the reply"] = { { "read" }, { "stall" } },
+    ["within the status line"] = { { "read" }, { "send", "HTTP/1.1 20" }, { "stall" } },
+    ["within the headers"] = { { "read" }, { "send", REPLY:sub(1, 40) }, { "stall" } },
+    ["within the body"] = { { "read" }, { "send", REPLY:sub(1, -5) }, { "stall" } },
+    ["a byte at a time in the headers"] = { { "read" }, { "drip", REPLY, 1, 30 } },
+    ["a byte at a time in the body"] = {
+      { "read" }, { "send", "HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n{" },
+      { "drip", (" "):rep(9000), 1, 30 } },
+    ["interim replies for ever"] = {
+      { "read" }, { "drip", ("HTTP/1.1 102 Processing\r\n\r\n"):rep(500), 27, 30 } },
+  }
+
+  for name, steps in pairs(PHASES) do
+    it("ends a call that stalls " .. name, function()
+      fs:script { default = steps }
+      local started = wait.now()
+      local value, err = wire.read(wire.linkis(fs.url), { timeout = 0.4 })
+      local took = wait.now() - started
+      assert.is_nil(value)
+      assert.equal("timeout", err.kind)
+      assert.is_true(took >= 0.38 and took < 0.4 + OVERSHOOT, "took " .. took)
+    end)
+  end
+
+  it("holds for each of many calls at once", function()
+    fs:script { default = { { "stall" } } }
+    local client, calls, started = wire.linkis(fs.url), {}, wait.now()
+    for i = 1, 50 do calls[i] = client:start("get", { id = tostring(i) }, { timeout = 0.5 }) end
+    wire.finish(calls)
+    assert.is_true(wait.now() - started < 0.5 + OVERSHOOT)
+    for _, call in ipairs(calls) do
+      local _, err = call:result()
+      assert.equal("timeout", err.kind)
+    end
+  end)
+
+  it("of a submit leaves its outcome unknown", function()
+    fs:script { default = { { "stall" } } }
+    local value, err = wire.submit(wire.linkis(fs.url), { timeout = 0.3 })
+    assert.is_nil(value)
+    assert.equal("timeout", err.kind)
+    assert.equal("unknown", err.outcome)
+  end)
+
+  it("of a host that never answers the connection is not_sent", function()
+    -- a full backlog drops what comes: the kernel answers nothing
+    local script = [[
+      local uv = require "luv"
+      local l = uv.new_tcp()
+      l:bind("127.0.0.1", 0)
+      l:listen(0, function() end)
+      io.write(l:getsockname().port, "\n")
+      io.flush()
+      local fillers = {}
+      for i = 1, 4 do
+        fillers[i] = uv.new_tcp()
+        fillers[i]:connect("127.0.0.1", l:getsockname().port, function() end)
+      end
+      local t = uv.new_timer()
+      t:start(20000, 0, function() os.exit(0) end)
+      while true do uv.sleep(1000) end]]
+    local child = process.start { "lua5.4", "-e", script }
+    local port = wait.eventually(function() return child:out():match "^(%d+)\n" end)
+    local client = wire.linkis("http://127.0.0.1:" .. port, { connect_timeout = 0.3 })
+    local started = wait.now()
+    local value, err = wire.submit(client, { timeout = 10 })
+    local took = wait.now() - started
+    child:signal "KILL"
+    child:stop()
+    assert.is_nil(value)
+    assert.equal("timeout", err.kind)
+    assert.equal("not_sent", err.outcome)
+    assert.is_true(took < 0.3 + OVERSHOOT, "took " .. took)
+  end)
+end)
+
+describe("a step", function()
+  local fs
+  setup(function() fs = fault.start() end)
+  teardown(function() fs:stop() end)
+
+  it("waits no longer than it is told, nor than 0.2 s", function()
+    fs:script { default = { { "stall" } } }
+    local call = wire.linkis(fs.url):start("get", { id = "1" }, { timeout = 20 })
+    while #fs:requests() == 0 do core.step(0.01) end
+    for _, ask in ipairs { 0, 0.05, 5 } do
+      local started = wait.now()
+      core.step(ask)
+      assert.is_true(wait.now() - started < math.min(ask, 0.2) + 0.1)
+    end
+    call:cancel()
+    wire.finish { call }
+  end)
+
+  it("never blocks while another call stalls", function()
+    fs:script {
+      { match = "/slow/", { "read" }, { "send", "HTTP/1.1 200 OK\r\n\r\n" },
+        { "drip", (" "):rep(4000), 1, 20 } },
+      default = { { "read" }, { "send", fault.linkis { ok = true } } },
+    }
+    local slow = wire.linkis(fs.url .. "/slow"):start("get", { id = "1" }, { timeout = 20 })
+    local client, started = wire.linkis(fs.url), wait.now()
+    for _ = 1, 200 do assert(wire.read(client)) end
+    assert.is_true(wait.now() - started < 5)
+    assert.is_false(slow:done())
+    slow:cancel()
+    wire.finish { slow }
+  end)
+end)
+
+describe("Retry-After", function()
+  local fs
+  setup(function() fs = fault.start() end)
+  teardown(function() fs:stop() end)
+
+  local CASES = {
+    { "0", 0 }, { "1", 1 }, { "120", 120 }, { "1000000000", 1000000000 },
+    { "-1", nil }, { "1.5", nil }, { "soon", nil }, { "", nil }, { ("9"):rep(40), nil },
+    { ("x"):rep(5000), nil }, { "Thu, 01 Jan 1970 00:00:10 GMT", 0 }, { "12 apples", nil },
+  }
+  for _, case in ipairs(CASES) do
+    it("is read as a server may write it: " .. case[1]:sub(1, 30), function()
+      fs:script { default = { { "read" }, { "send",
+        fault.http(503, "busy", { "Retry-After: " .. case[1] }) } } }
+      local value, err = wire.read(wire.linkis(fs.url))
+      assert.is_nil(value)
+      assert.equal(503, err.http_status)
+      assert.equal(case[2], err.retry_after)
+    end)
+  end
+
+  it("is read as a date", function()
+    local date = os.date("!%a, %d %b %Y %H:%M:%S GMT", os.time() + 60)
+    fs:script { default = { { "read" }, { "send",
+      fault.http(429, "busy", { "Retry-After: " .. date }) } } }
+    local _, err = wire.read(wire.linkis(fs.url))
+    assert.is_true(err.retry_after > 55 and err.retry_after <= 60, tostring(err.retry_after))
+  end)
+end)

@@ -1,0 +1,265 @@
+-- The sandbox starts, answers, and leaves nothing: no process, no file, whoever dies first.
+
+local cjson = require "cjson"
+local http = require "spec.sandbox.http"
+local process = require "spec.support.process"
+local sandbox = require "taskclient.sandbox"
+local wait = require "spec.support.wait"
+
+local ROOT = io.popen("pwd"):read "*l"
+
+local left = {} -- what a test has started
+
+local function exists(path)
+  return os.execute("test -e " .. process.quote(path)) == true
+end
+
+local function alive(pid)
+  local file = io.open("/proc/" .. pid .. "/stat")
+  if not file then return false end
+  local state = (file:read "*a" or "Z"):match "^%d+ %(.-%) (%a)"
+  file:close()
+  return state and state ~= "Z"
+end
+
+-- Pids of all processes whose command line or environment names the folder.
+local function users_of(dir)
+  local pids = {}
+  local pipe = io.popen("grep -lsaF " .. process.quote(dir)
+    .. " /proc/[0-9]*/cmdline /proc/[0-9]*/environ")
+  for path in pipe:lines() do
+    local pid = tonumber(path:match "%d+")
+    if alive(pid) then pids[#pids + 1] = pid end
+  end
+  pipe:close()
+  return pids
+end
+
+local function all_gone(dir, pids)
+  wait.eventually(function()
+    for _, pid in ipairs(pids) do
+      if alive(pid) then return false end
+    end
+    return not exists(dir)
+  end, 10, "the end of all processes and of " .. dir)
+end
+
+local function answers(box)
+  local _, code = http.curl { box.url .. "/" }
+  local _, other = http.curl { box.lindorm_url .. "/" }
+  return code ~= 0 and other ~= 0
+end
+
+-- A sandbox that ends with its test, however that ends.
+local function start(options)
+  local box = assert(sandbox.start(options))
+  left[#left + 1] = box
+  return box
+end
+
+-- A script of its own that runs a sandbox with a long job in it and waits; `how` goes before it.
+local SCRIPT = [[
+package.path = ROOT .. "/lua/?.lua;" .. ROOT .. "/lua/?/init.lua;" .. package.path
+local box = assert(require("taskclient.sandbox").start())
+print(box.dir) print(box.url) print(box.token) print(box.pid) print(box.engine_pid) print "ready"
+io.stdout:flush()
+while true do io.popen("sleep 0.2"):close() end
+]]
+
+local function start_script(...)
+  local words = { ... }
+  words[#words + 1] = "-e"
+  words[#words + 1] = ("ROOT = %q\n"):format(ROOT) .. SCRIPT
+  local child = process.start(words)
+  left[#left + 1] = child
+  wait.eventually(function() return child:out():find "ready" or child:code() end, 20,
+    "the script's sandbox")
+  local dir, url, token, pid, engine = child:out():match "^(.-)\n(.-)\n(.-)\n(.-)\n(.-)\n"
+  assert(dir, child:err())
+  local box = { dir = dir, url = url, token = token, user = "hadoop", pid = pid,
+    engine_pid = engine }
+  local job = http.submit(box, "sleep 1000 & sleep 1001", "shell", "shell-1")
+  wait.eventually(function()
+    for _, user in ipairs(users_of(dir)) do
+      local command = io.open("/proc/" .. user .. "/cmdline")
+      local text = command and command:read "*a" or ""
+      if command then command:close() end
+      if text:find("sleep%z1001") then return true end
+    end
+  end, 10, "the long job " .. job.taskID)
+  return child, box, users_of(dir)
+end
+
+describe("sandbox", function()
+  after_each(function()
+    for _, started in ipairs(left) do started:stop() end
+    left = {}
+  end)
+
+  it("starts, answers on both faces, and leaves nothing after stop", function()
+    local box = start()
+    assert.is_true(answers(box))
+    assert.is_true(exists(box.dir))
+    local pids = users_of(box.dir)
+    assert.is_true(#pids >= 2)
+    box:stop()
+    all_gone(box.dir, pids)
+    assert.is_true(box:stop())
+    assert.has_error(function() box:set { delay = 1 } end)
+  end)
+
+  it("runs twice at once", function()
+    local one, other = start(), start()
+    assert.are_not.equal(one.url, other.url)
+    assert.is_true(answers(one))
+    one:stop()
+    assert.is_true(answers(other))
+    other:stop()
+  end)
+
+  it("keeps its state in a folder it is given, and marks what was cut off", function()
+    local dir = process.tempdir() .. "/deep/state"
+    local box = start { dir = dir }
+    local done = http.submit(box, "echo kept", "shell", "shell-1")
+    wait.eventually(function() return http.task(box, done.taskID).status == "Succeed" end)
+    local cut = http.submit(box, "sleep 1000", "shell", "shell-1")
+    wait.eventually(function() return http.task(box, cut.taskID).status == "Running" end)
+    box:stop()
+    box = start { dir = dir }
+    assert.are.equal("Succeed", http.task(box, done.taskID).status)
+    local task = http.task(box, cut.taskID)
+    assert.are.equal("Cancelled", task.status)
+    assert.are.equal(cjson.null, task.errCode)
+    local again, err = sandbox.start { dir = dir }
+    assert.is_nil(again)
+    assert.matches("in use", tostring(err))
+    box:stop()
+    assert.is_true(exists(dir .. "/state.sqlite"))
+    os.execute("rm -rf " .. process.quote((dir:gsub("/deep/state$", ""))))
+  end)
+
+  it("uses the ports it is given, and says so when one is taken", function()
+    local first = start()
+    local port = first.port
+    local none, err = sandbox.start { port = port }
+    assert.is_nil(none)
+    assert.matches("in use", tostring(err))
+    first:stop()
+    local second = start { port = port }
+    assert.are.equal("http://127.0.0.1:" .. port, second.url)
+    second:stop()
+  end)
+
+  it("can lose its server process and get it back, with the jobs going on", function()
+    local box = start()
+    local job = http.submit(box, "sleep 0.5; echo on", "shell", "shell-1")
+    box:kill_server()
+    local _, code = http.curl { box.url .. "/" }
+    assert.are.equal(0, code)
+    box:resume_server()
+    assert.is_true(answers(box))
+    wait.eventually(function() return http.task(box, job.taskID).status == "Succeed" end)
+    box:stop()
+  end)
+
+  for _, signal in ipairs { "KILL", "TERM", "INT" } do
+    it("ends with its script on SIG" .. signal, function()
+      local child, box, pids = start_script "lua5.4"
+      child:signal(signal)
+      all_gone(box.dir, pids)
+    end)
+  end
+
+  it("ends when the process group of its script is interrupted", function()
+    local child, box, pids = start_script("setsid", "lua5.4")
+    local group = io.popen("ps -o pgid= -p " .. child.pid):read "*n"
+    assert.are_not.equal(io.popen "ps -o pgid= -p $$":read "*n", group)
+    os.execute(("kill -INT -%d"):format(group))
+    all_gone(box.dir, pids)
+  end)
+
+  for _, who in ipairs { "pid", "engine_pid" } do
+    it("ends when its own process dies: " .. who, function()
+      local _, box, pids = start_script "lua5.4"
+      os.execute("kill -KILL " .. box[who])
+      all_gone(box.dir, pids)
+    end)
+  end
+
+  for _, interpreter in ipairs { "lua5.1", "luajit", "lua5.2", "lua5.3" } do
+    if os.execute("command -v " .. interpreter .. " >/dev/null") == true then
+      it("starts from " .. interpreter, function()
+        local child, box, pids = start_script(interpreter)
+        child:signal "KILL"
+        all_gone(box.dir, pids)
+      end)
+    end
+  end
+
+  it("does not mind where its script finds modules of another Lua", function()
+    local dir = process.tempdir()
+    finally(function() os.execute("rm -rf " .. process.quote(dir)) end)
+    for _, name in ipairs { "cjson", "luv" } do
+      assert(io.open(("%s/%s.so"):format(dir, name), "w")):close()
+    end
+    local script = [[
+      local box = assert(require "taskclient.sandbox".start())
+      local pipe = io.popen("curl -s " .. box.url .. "/api/rest_j/v1/user/publicKey")
+      assert(pipe:read "*a":find '"status":0')]]
+    for interpreter, cpath in pairs {
+      luajit = dir .. "/?.so;;", ["lua5.4"] = package.cpath,
+    } do
+      local code, _, err = process.run({ interpreter, "-e", script }, { env = {
+        LUA_PATH = ROOT .. "/lua/?.lua;" .. ROOT .. "/lua/?/init.lua", LUA_CPATH = cpath } })
+      assert.are.equal(0, code, err)
+    end
+  end)
+
+  it("prints what its user needs when run by hand, and stops on Ctrl-C", function()
+    local child = process.start { "lua5.4", "-e",
+      ("package.path = %q\nrequire('taskclient.sandbox').main()"):format(
+        ROOT .. "/lua/?.lua;" .. ROOT .. "/lua/?/init.lua;" .. package.path) }
+    left[#left + 1] = child
+    wait.eventually(function() return child:out():find "Ctrl%-C" or child:code() end, 20)
+    local text = child:out()
+    assert.matches("Linkis%s+http://127.0.0.1:%d+", text)
+    assert.matches("Lindorm%s+http://127.0.0.1:%d+", text)
+    assert.matches("user%s+hadoop%s+password%s+hadoop%s+token%s+%S+", text)
+    assert.matches("export TASKCLIENT_LINKIS_URL=http://127", text)
+    local dir = text:match "state%s+(%S+)"
+    local pids = users_of(dir)
+    child:signal "INT"
+    all_gone(dir, pids)
+    assert.are.equal(0, child:wait(10))
+    assert.matches("stopped\n$", child:out())
+    child:stop()
+  end)
+
+  it("says what to install when something is missing", function()
+    local text_of = "package.path = %q\nprint(select(2, require('taskclient.sandbox').start()))"
+    local script = text_of:format(
+      ROOT .. "/lua/?.lua;" .. ROOT .. "/lua/?/init.lua;" .. package.path)
+    local _, text = process.run({ "lua5.4", "-e", script },
+      { env = { TASKCLIENT_SANDBOX_LUA = "no-such-lua" } })
+    assert.matches("apt%-get install lua5.4", text)
+    _, text = process.run({ "lua5.4", "-e", script },
+      { env = { TASKCLIENT_NGINX = "/no/such/nginx" } })
+    assert.matches("nginx", text)
+    _, text = process.run({ "lua5.4", "-e", script },
+      { env = { LUA_CPATH_5_4 = "/no/?.so", LUA_CPATH = "/no/?.so" } })
+    assert.matches("lua%-luv", text)
+  end)
+
+  it("raises on misuse", function()
+    assert.error_matches(function() sandbox.start { ports = 1 } end,
+      "'start' %(unknown option 'ports'; did you mean 'port'%?%)")
+    assert.error_matches(function() sandbox.start { port = "1" } end,
+      "option 'port': .* got string")
+    assert.error_matches(function() sandbox.start(1) end, "table of options expected, got 1")
+    local box = start()
+    local ok, why = pcall(box.set, box, { submit_dely = 1 })
+    assert.is_false(ok)
+    assert.matches("unknown setting 'submit_dely'; did you mean 'submit_delay'%?", tostring(why))
+    box:stop()
+  end)
+end)
