@@ -2,6 +2,7 @@
 -- trace and the printed form. Knows the core; knows neither server's words.
 
 local core = require "taskclient.core"
+local each = require "taskclient.each"
 local host = require "taskclient.host"
 local options = require "taskclient.options"
 local request = require "taskclient.request"
@@ -42,8 +43,8 @@ M.Client = Client
 function M.settings(where, given, schema, environment)
   options.check(where, given, schema, 4)
   local opts = {}
-  for name, value in pairs(given or {}) do opts[name] = value end
-  for name, variable in pairs(environment) do
+  for name, value in each(given or {}) do opts[name] = value end
+  for name, variable in each(environment) do
     local value = os.getenv(variable)
     if opts[name] == nil and value ~= "" then opts[name] = value end
   end
@@ -58,7 +59,7 @@ end
 -- {Name = value} or {{name, value}, …} as the core's list.
 local function header_list(where, headers)
   local list = {}
-  for name, value in pairs(headers or {}) do
+  for name, value in each(headers or {}) do
     local pair = type(name) == "number" and value or { name, value }
     if type(pair) ~= "table" or type(pair[1]) ~= "string" or pair[2] == nil then
       options.raise(where, "option 'headers': a table of names and values expected", 6)
@@ -71,7 +72,7 @@ end
 local function cookie_text(cookies)
   if type(cookies) ~= "table" then return cookies end
   local names, parts = {}, {}
-  for name in pairs(cookies) do names[#names + 1] = tostring(name) end
+  for name in each(cookies) do names[#names + 1] = tostring(name) end
   table.sort(names)
   for i, name in ipairs(names) do parts[i] = name .. "=" .. tostring(cookies[name]) end
   return parts[1] and table.concat(parts, "; ")
@@ -192,8 +193,8 @@ end
 ---@return table class
 function M.class(methods)
   local class = {}
-  for name, method in pairs(Client) do class[name] = method end
-  for name, method in pairs(methods) do class[name] = method end
+  for name, method in each(Client) do class[name] = method end
+  for name, method in each(methods) do class[name] = method end
   return class
 end
 

@@ -3,6 +3,7 @@
 -- client.
 
 local core = require "taskclient.core"
+local each = require "taskclient.each"
 
 local M = {}
 
@@ -153,7 +154,7 @@ end
 ---@return table err
 function M.new(kind, message, fields)
   local err = {}
-  for name, value in pairs(fields or {}) do err[name] = value end
+  for name, value in each(fields or {}) do err[name] = value end
   err.kind, err.message = kind, message
   return setmetatable(err, mt)
 end

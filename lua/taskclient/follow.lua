@@ -11,6 +11,7 @@
 -- and are settled. So the versions' different counting never matters, but for
 -- one number: whether the first line of the file is 0 or 1 (`base`).
 
+local each = require "taskclient.each"
 local levels = require "taskclient.levels"
 
 local M = {}
@@ -323,7 +324,7 @@ end
 -- Whether all that was given out beyond the settled lines stands in the text.
 local function covers(ahead, text, at)
   local missing, open = {}, 0
-  for line, n in pairs(ahead) do
+  for line, n in each(ahead) do
     missing[line], open = n, open + n
   end
   while open > 0 do
@@ -419,7 +420,7 @@ end
 
 local function pairs_list(counts)
   local list = {}
-  for text, n in pairs(counts) do list[#list + 1] = { text, n } end
+  for text, n in each(counts) do list[#list + 1] = { text, n } end
   return list
 end
 

@@ -2,6 +2,7 @@
 -- else is asked for. Knows the entry of a poll; knows neither server's words.
 
 local core = require "taskclient.core"
+local each = require "taskclient.each"
 local failure = require "taskclient.error"
 
 local M = {}
@@ -95,8 +96,8 @@ end
 ---@return table class
 function M.class(methods)
   local class = {}
-  for name, method in pairs(Job) do class[name] = method end
-  for name, method in pairs(methods) do class[name] = method end
+  for name, method in each(Job) do class[name] = method end
+  for name, method in each(methods) do class[name] = method end
   return class
 end
 

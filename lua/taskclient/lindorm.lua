@@ -4,6 +4,7 @@
 
 local client_module = require "taskclient.client"
 local core = require "taskclient.core"
+local each = require "taskclient.each"
 local failure = require "taskclient.error"
 local form = require "taskclient.lindorm.form"
 local job_module = require "taskclient.lindorm.job"
@@ -13,7 +14,7 @@ local request = require "taskclient.request"
 local M = {}
 
 local SCHEMA = { states = "table" }
-for name, types in pairs(client_module.SCHEMA) do SCHEMA[name] = types end
+for name, types in each(client_module.SCHEMA) do SCHEMA[name] = types end
 
 local ENVIRONMENT = { url = "TASKCLIENT_LINDORM_URL" }
 
@@ -126,7 +127,7 @@ local OURS = { queued = true, running = true, succeeded = true, failed = true, c
 -- The caller's words, case-folded; each must mean one of our states.
 local function extra_states(given)
   local states = {}
-  for word, state in pairs(given or {}) do
+  for word, state in each(given or {}) do
     if type(word) ~= "string" or not OURS[state] then
       options.raise("lindorm", "option 'states': maps the server's words to queued, running, "
         .. "succeeded, failed or cancelled", 4)

@@ -1,6 +1,7 @@
 -- The Linkis client and its jobs: the constructor and the two method tables.
 -- How each thing is done stands in linkis/.
 
+local each = require "taskclient.each"
 local abort = require "taskclient.linkis.abort"
 local client_module = require "taskclient.client"
 local core = require "taskclient.core"
@@ -20,7 +21,7 @@ local SCHEMA = {
   token = "text|function", token_login = "boolean", proxy_user = "text", proxy_code = "text",
   execute_user = "text", creator = "text", submit_timeout = "duration", version = "text",
 }
-for name, types in pairs(client_module.SCHEMA) do SCHEMA[name] = types end
+for name, types in each(client_module.SCHEMA) do SCHEMA[name] = types end
 
 local ENVIRONMENT = {
   url = "TASKCLIENT_LINKIS_URL", user = "TASKCLIENT_LINKIS_USER",
@@ -132,7 +133,7 @@ function Job:retry()
       { operation = "submit", job_id = self.id })
   end
   local again = {}
-  for name, value in pairs(spec) do again[name] = value end
+  for name, value in each(spec) do again[name] = value end
   again.key, again.since = nil, nil
   return self.client:submit(again)
 end
@@ -387,7 +388,7 @@ function M.new(given)
     submit_timeout = opts.submit_timeout, session = live, job_class = job_class,
     poller = poller,
   }, { session = live ~= nil and live.mode ~= "token" })
-  for name, value in pairs(client and known or {}) do core.fields(client)[name] = value end
+  for name, value in each(client and known or {}) do core.fields(client)[name] = value end
   return client, err
 end
 

@@ -2,6 +2,8 @@
 -- argument raises at the caller's line, naming the argument, what was expected
 -- and what came. Knows types; knows no operation.
 
+local each = require "taskclient.each"
+
 local M = {}
 
 -- Number of single-letter changes that turn one word into the other.
@@ -32,7 +34,7 @@ end
 
 local function sorted_keys(t)
   local keys = {}
-  for key in pairs(t) do keys[#keys + 1] = key end
+  for key in each(t) do keys[#keys + 1] = key end
   table.sort(keys)
   return keys
 end
@@ -164,7 +166,7 @@ end
 ---@param what string "option" or "field"
 ---@return string|nil complaint
 function M.complaint(given, schema, what)
-  for name, value in pairs(given) do
+  for name, value in each(given) do
     local types = schema[name]
     if not types then return M.unknown(what, name, sorted_keys(schema)) end
     local expected = mismatch(value, types)

@@ -3,6 +3,7 @@
 -- for any size; texts, HTML and pictures are saved as what they are.
 
 local core = require "taskclient.core"
+local each = require "taskclient.each"
 local failure = require "taskclient.error"
 local options = require "taskclient.options"
 local pages = require "taskclient.pages"
@@ -140,7 +141,7 @@ end
 
 -- What is wrong with the options' values, or nil.
 local function complaint_of(path, opts)
-  for name, rule in pairs(RULES) do
+  for name, rule in each(RULES) do
     if opts[name] ~= nil and not rule[2](opts[name]) then
       return ("option '%s': %s expected"):format(name, rule[1])
     end

@@ -1,6 +1,7 @@
 -- A bulk load's spec, checked and written as the server's form fields
 -- (lindorm-wire 3 to 6). Sends nothing.
 
+local each = require "taskclient.each"
 local config = require "taskclient.lindorm.config"
 local core = require "taskclient.core"
 local json = require "taskclient.json"
@@ -35,7 +36,7 @@ local LISTS = { column = true, columns = true }
 -- `column = {}` written by hand is an array too.
 local function with_lists(given)
   local copy
-  for name in pairs(LISTS) do
+  for name in each(LISTS) do
     local list = given[name]
     if type(list) == "table" and next(list) == nil then
       copy = copy or setmetatable({}, getmetatable(given))
@@ -43,7 +44,7 @@ local function with_lists(given)
     end
   end
   if not copy then return given end
-  for name, value in pairs(given) do
+  for name, value in each(given) do
     if copy[name] == nil then copy[name] = value end
   end
   return copy
@@ -77,7 +78,7 @@ end
 
 local function extra_fields(spec)
   local extra = {}
-  for name, value in pairs(spec.extra or {}) do
+  for name, value in each(spec.extra or {}) do
     if type(name) ~= "string" or name == "" or FIELDS[name] or name:find("\0", 1, true) then
       return nil, ("field 'extra': '%s' is no further field"):format(tostring(name))
     end
@@ -148,7 +149,7 @@ end
 local function key_complaints(add, name, given, known)
   local set, strange = {}, {}
   for _, word in ipairs(known) do set[word] = true end
-  for key in pairs(given) do
+  for key in each(given) do
     if not set[key] then strange[#strange + 1] = tostring(key) end
   end
   table.sort(strange)
@@ -234,12 +235,12 @@ end
 -- All that is wrong with the fields, where submit names the first.
 local function wrong_fields(spec)
   local list = {}
-  for name, types_of in pairs(M.SCHEMA) do
+  for name, types_of in each(M.SCHEMA) do
     if spec[name] == nil and types_of:find "^!" then
       list[#list + 1] = ("field '%s' is missing"):format(name)
     end
   end
-  for name, value in pairs(spec) do
+  for name, value in each(spec) do
     local types_of = M.SCHEMA[name]
     list[#list + 1] = options.complaint({ [name] = value },
       types_of and { [name] = types_of } or M.SCHEMA, "field")

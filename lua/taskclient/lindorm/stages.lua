@@ -1,6 +1,8 @@
 -- The sub-jobs in an info reply, whatever their members are called; nothing of
 -- their form is published (lindorm-wire 7). Never decides a task's end.
 
+local each = require "taskclient.each"
+
 local M = {}
 
 -- kind of sub-job <- members of info, in lower case; the older API's among them
@@ -16,7 +18,7 @@ local SKIPPED = "skipped"
 -- The same members by their names in lower case.
 local function folded(t)
   local out = {}
-  for name, value in pairs(t) do
+  for name, value in each(t) do
     if type(name) == "string" then out[name:lower()] = value end
   end
   return out

@@ -1,6 +1,8 @@
 -- The type maps of the published pages (lindorm-wire 5): what a column of a
 -- file may become in a LindormTable. Knows words; sends nothing.
 
+local each = require "taskclient.each"
+
 local M = {}
 
 -- type in the file -> HBase-compatible type, false where the page has none.
@@ -33,7 +35,7 @@ local MAPS = { Parquet = PARQUET, ORC = ORC, CSV = SQL }
 
 -- the types an HBase-compatible table has
 local HBASE = {}
-for _, word in pairs(SQL) do
+for _, word in each(SQL) do
   if word then HBASE[word:lower()] = word end
 end
 
@@ -58,7 +60,7 @@ end
 
 local function sorted(map)
   local words = {}
-  for word in pairs(map) do words[#words + 1] = word end
+  for word in each(map) do words[#words + 1] = word end
   table.sort(words)
   return table.concat(words, ", ")
 end

@@ -3,6 +3,7 @@
 -- (linkis-wire 3.11, 4). Knows records; changes nothing.
 
 local core = require "taskclient.core"
+local each = require "taskclient.each"
 local failure = require "taskclient.error"
 local request = require "taskclient.request"
 
@@ -125,7 +126,7 @@ end
 -- those who ask for it, and never printed.
 record_mt.__tostring = function(task)
   local names, parts = {}, {}
-  for name in pairs(task) do names[#names + 1] = tostring(name) end
+  for name in each(task) do names[#names + 1] = tostring(name) end
   table.sort(names)
   for i, name in ipairs(names) do parts[i] = name .. " = " .. shown(name, task[name]) end
   return "{ " .. table.concat(parts, ", ") .. " }"

@@ -2,6 +2,7 @@
 -- of 1.x and of 0.x servers (linkis-wire 3.1, 3.2). Sends nothing.
 
 local core = require "taskclient.core"
+local each = require "taskclient.each"
 local json = require "taskclient.json"
 local options = require "taskclient.options"
 
@@ -31,7 +32,7 @@ local function complaint_of(spec)
   if spec.key and (#spec.key > 200 or spec.key:find "%c") then
     return "field 'key': at most 200 characters, no control characters"
   end
-  for name in pairs(spec.labels or {}) do
+  for name in each(spec.labels or {}) do
     if LABELS[name] then
       return ("field 'labels': for '%s' there is the field '%s'"):format(name, LABELS[name])
     end
@@ -59,7 +60,7 @@ end
 
 local function source_of(spec, key)
   local source = {}
-  for name, value in pairs(spec.source or {}) do
+  for name, value in each(spec.source or {}) do
     local text, why = source_text(value, name)
     if not text then return nil, why end
     source[tostring(name)] = text
@@ -72,7 +73,7 @@ end
 local function runtime_of(spec, key)
   if not spec.result_path then return spec.runtime end
   local runtime = {}
-  for name, value in pairs(spec.runtime or {}) do runtime[name] = value end
+  for name, value in each(spec.runtime or {}) do runtime[name] = value end
   local name = key:match "^[%w._-]+$" and not key:match "^%.+$" and key or core.random(12)
   runtime[RESULT_PATH] = spec.result_path:gsub("/+$", "") .. "/" .. name
   return runtime
@@ -80,7 +81,7 @@ end
 
 local function labels_of(spec, user)
   local labels = {}
-  for name, value in pairs(spec.labels or {}) do labels[name] = value end
+  for name, value in each(spec.labels or {}) do labels[name] = value end
   labels.engineType = spec.engine
   labels.userCreator = user .. "-" .. spec.creator
   return labels
@@ -191,7 +192,7 @@ local SERVER_MADE = {
 
 local function without(values, dropped)
   local kept = {}
-  for name, value in pairs(values or {}) do
+  for name, value in each(values or {}) do
     if not dropped[name] then kept[name] = value end
   end
   return kept

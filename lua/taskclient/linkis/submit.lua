@@ -3,6 +3,7 @@
 -- may have arrived. Knows outcomes; the body is spec.lua's.
 
 local core = require "taskclient.core"
+local each = require "taskclient.each"
 local failure = require "taskclient.error"
 local history = require "taskclient.linkis.history"
 local host = require "taskclient.host"
@@ -176,7 +177,7 @@ end
 local function plan_of(client, given, opts, level)
   local fields = core.fields(client)
   local spec = {}
-  for name, value in pairs(given) do spec[name] = value end
+  for name, value in each(given) do spec[name] = value end
   spec.creator = spec.creator or fields.creator or spec_module.CREATOR
   spec.execute_user = spec.execute_user or fields.execute_user
   local key = spec.key or spec_module.fresh_key()

@@ -1,6 +1,8 @@
 -- What a pinned server version means (linkis-wire 6). Without one the client
 -- finds out what a server can do by what it answers. Knows numbers; asks nobody.
 
+local each = require "taskclient.each"
+
 local M = {}
 
 -- below this version -> what the client takes for granted
@@ -30,10 +32,10 @@ end
 function M.fields(text)
   local version, fields = parse(text), {}
   if not version then return nil end
-  for name, value in pairs(NEWEST) do fields[name] = value end
+  for name, value in each(NEWEST) do fields[name] = value end
   for _, row in ipairs(BELOW) do
     if is_below(version, row[1]) then
-      for name, value in pairs(row[2]) do fields[name] = value end
+      for name, value in each(row[2]) do fields[name] = value end
     end
   end
   return fields

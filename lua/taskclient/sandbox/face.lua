@@ -1,6 +1,7 @@
 -- The sandbox's Linkis REST face: the gateway's way of a request, from the raw URI to the service
 -- behind it (linkis-wire 1.5, 3.0). Runs in nginx (LuaJIT); what services answer stands in face/.
 
+local each = require "taskclient.each"
 local db = require "taskclient.sandbox.face.db"
 local reply = require "taskclient.sandbox.face.reply"
 local schema = require "taskclient.sandbox.schema"
@@ -41,7 +42,7 @@ end
 -- One value per name: of several, Spring takes the first.
 local function query()
   local out = {}
-  for name, value in pairs(ngx.req.get_uri_args(0)) do
+  for name, value in each(ngx.req.get_uri_args(0)) do
     if type(value) == "table" then value = value[1] end
     out[name] = value == true and "" or value
   end
@@ -50,7 +51,7 @@ end
 
 local function headers()
   local out = {}
-  for name, value in pairs(ngx.req.get_headers(0, true)) do
+  for name, value in each(ngx.req.get_headers(0, true)) do
     out[name] = type(value) == "table" and table.concat(value, "; ") or value
   end
   return out

@@ -1,6 +1,8 @@
 -- Plain data as Lua source text, to hand a table from one Lua process to another.
 -- Knows tables, strings, numbers and booleans; runs on every Lua. Nothing else belongs here.
 
+local each = require "taskclient.each"
+
 local M = {}
 
 local function scalar(value)
@@ -17,7 +19,7 @@ local function write(value, out)
     return
   end
   out[#out + 1] = "{"
-  for key, item in pairs(value) do
+  for key, item in each(value) do
     out[#out + 1] = "[" .. scalar(key) .. "]="
     write(item, out)
     out[#out + 1] = ","

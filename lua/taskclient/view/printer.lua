@@ -1,6 +1,7 @@
 -- printer.lua: a ready `log = function(level, event)` for clients: one readable
 -- line per event. Knows the event's fields, which never hold a secret.
 local core = require "taskclient.core"
+local each = require "taskclient.each"
 local options = require "taskclient.options"
 
 local M = {}
@@ -23,7 +24,7 @@ local function fields(event)
     seen[name] = true
   end
   local rest = {}
-  for name in pairs(event) do
+  for name in each(event) do
     if not seen[name] then rest[#rest + 1] = name end
   end
   table.sort(rest)

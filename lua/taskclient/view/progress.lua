@@ -2,6 +2,7 @@
 -- that is drawn again; elsewhere a plain line now and then. Knows what waits
 -- tell their on_progress callback, and the terminal; no server.
 local core = require "taskclient.core"
+local each = require "taskclient.each"
 local options = require "taskclient.options"
 
 local M = {}
@@ -64,7 +65,7 @@ local function share(bar)
   if one then return one.state == "succeeded" and 1 or bar.reached end
   if not bar.total or bar.total == 0 then return nil end
   local sum = bar.done
-  for _, progress in pairs(bar.jobs) do sum = sum + (progress.fraction or 0) end
+  for _, progress in each(bar.jobs) do sum = sum + (progress.fraction or 0) end
   return math.min(1, sum / bar.total)
 end
 

@@ -1,6 +1,7 @@
 -- difference.lua: what of a spec stands in a journal, readable and without
 -- secrets, and in what two such forms differ.
 local core = require "taskclient.core"
+local each = require "taskclient.each"
 
 local M = {}
 
@@ -31,7 +32,7 @@ local function flatten(flat, path, value)
     flat[path] = shown(value)
     return
   end
-  for key, member in pairs(value) do
+  for key, member in each(value) do
     flatten(flat, path == "" and tostring(key) or path .. "." .. tostring(key), member)
   end
 end
@@ -47,9 +48,9 @@ end
 --- Text that tells the differences of two forms, or nil when there are none.
 function M.tell(old, new)
   local names, list = {}, {}
-  for name in pairs(old) do names[name] = true end
-  for name in pairs(new) do names[name] = true end
-  for name in pairs(names) do
+  for name in each(old) do names[name] = true end
+  for name in each(new) do names[name] = true end
+  for name in each(names) do
     if old[name] ~= new[name] then list[#list + 1] = name end
   end
   if #list == 0 then return nil end

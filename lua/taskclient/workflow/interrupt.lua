@@ -1,6 +1,9 @@
 -- interrupt.lua: Ctrl-C during a wait. The stock interpreters raise
 -- "interrupted!" from a hook; what is watched is listed with how to attach
 -- again, or aborted, and the error goes on. A second Ctrl-C is theirs: it kills.
+
+local each = require "taskclient.each"
+
 local M = {}
 
 -- Watches somebody is waiting on now.
@@ -35,7 +38,7 @@ end
 function M.report()
   local watches = active
   active = setmetatable({}, { __mode = "k" })
-  for watch in pairs(watches) do settle(watch) end
+  for watch in each(watches) do settle(watch) end
 end
 
 local function interrupted(message)

@@ -3,6 +3,7 @@
 -- script killed anywhere goes on where it was. Knows clients and jobs by their
 -- public methods; the file is journal.lua's, the picture report.lua's.
 local core = require "taskclient.core"
+local each = require "taskclient.each"
 local difference = require "taskclient.workflow.difference"
 local hosts = require "taskclient.host"
 local interrupt = require "taskclient.workflow.interrupt"
@@ -29,7 +30,7 @@ Run.__index = Run
 -- Writes a record and lets the run's picture of itself follow it.
 local function note(run, what, step, fields)
   local record = { at = core.time(), what = what, step = step }
-  for name, value in pairs(fields or {}) do record[name] = value end
+  for name, value in each(fields or {}) do record[name] = value end
   local ok, err = run.journal:write(record)
   if not ok then return nil, err end
   ledger.apply(run.ledger, record)
@@ -256,7 +257,7 @@ local function send(run, plan, keyed)
   local sent_before = plan.attempt.sending ~= nil
   local ok, err = (keyed and note or keep)(run, "sending", name)
   if not ok then return nil, err end
-  for field, value in pairs(plan.spec) do spec[field] = value end
+  for field, value in each(plan.spec) do spec[field] = value end
   spec.key = keyed and plan.attempt.key or nil
   ok, err = plan.client:submit(spec, keyed and { adopt = false } or nil)
   if not ok then return refused(run, name, err, sent_before) end

@@ -2,6 +2,7 @@
 -- ends in order of completion. Specs are taken when there is room for them.
 -- Knows clients, jobs and runs by their public methods.
 local core = require "taskclient.core"
+local each = require "taskclient.each"
 local hosts = require "taskclient.host"
 local interrupt = require "taskclient.workflow.interrupt"
 local options = require "taskclient.options"
@@ -18,7 +19,7 @@ local OPTIONS = {
   active = "count", journal = "table", name = "string|function", retry = "count|table",
   stop_on_failure = "boolean", total = "count",
 }
-for name, types in pairs(wait.options) do OPTIONS[name] = types end
+for name, types in each(wait.options) do OPTIONS[name] = types end
 local RETRY = { times = "!count", codes = "table", kinds = "table", when = "function",
   delay = "duration", max_delay = "duration" }
 
@@ -262,7 +263,7 @@ end
 ---  seconds, stopped
 function Many:summary()
   local summary = { seconds = core.now() - self.watch.started }
-  for name, n in pairs(self.counts) do summary[name] = n end
+  for name, n in each(self.counts) do summary[name] = n end
   return summary
 end
 

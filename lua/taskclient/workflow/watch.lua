@@ -3,6 +3,7 @@
 -- coroutines share it. It knows clients and jobs by their public methods,
 -- never the wire; a transient error never ends anything here.
 local core = require "taskclient.core"
+local each = require "taskclient.each"
 local hosts = require "taskclient.host"
 local interrupt = require "taskclient.workflow.interrupt"
 local retry = require "taskclient.retry"
@@ -128,7 +129,7 @@ end
 
 local function due_items(group, now)
   local items, jobs = {}, {}
-  for item in pairs(group.items) do
+  for item in each(group.items) do
     if item.due - 0.5 * (item.interval or 0) <= now and not item.fresh then
       items[#items + 1] = item
       jobs[#jobs + 1] = item.job

@@ -1,5 +1,6 @@
 -- /jobhistory/*: the persisted truth about tasks (linkis-wire 3.11).
 
+local each = require "taskclient.each"
 local db = require "taskclient.sandbox.face.db"
 local execid = require "taskclient.sandbox.execid"
 local json = require "taskclient.sandbox.face.json"
@@ -20,7 +21,7 @@ local DAY = 86400000
 local function tailor(text)
   local source, list = json.decode(text), {}
   if type(source) ~= "table" then return json.null end
-  for key, value in pairs(source) do
+  for key, value in each(source) do
     if key ~= "requestIP" then list[#list + 1] = tostring(value) end
   end
   list[#list + 1] = source.requestIP
@@ -232,7 +233,7 @@ local function get(rq, id)
   if not id:find "^%-?%d+$" or #id > 18 then reply.refuse(400) end
   local data = view(own(rq, tonumber(id)))
   if versions.profile().brief and rq.query.brief == "true" then
-    for name in pairs(data) do
+    for name in each(data) do
       if not brief_fields[name] then data[name] = json.null end
     end
   end

@@ -2,6 +2,7 @@
 -- exactly as given. Reading is lua-cjson's. Knows nothing of the wire.
 
 local cjson = require "cjson.safe"
+local each = require "taskclient.each"
 
 local M = { null = cjson.null, decode = cjson.decode }
 
@@ -68,7 +69,7 @@ local write
 
 local function write_object(t, out)
   local keys = {}
-  for key in pairs(t) do keys[#keys + 1] = tostring(key) end
+  for key in each(t) do keys[#keys + 1] = tostring(key) end
   table.sort(keys, before)
   out[#out + 1] = "{"
   for i, key in ipairs(keys) do

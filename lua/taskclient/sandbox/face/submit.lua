@@ -1,6 +1,7 @@
 -- Taking a task: the parser, the interceptors and the queue of an entrance (linkis-wire 3.1, 3.2).
 -- Writes task, slot, log and file rows; the engine does the rest.
 
+local each = require "taskclient.each"
 local db = require "taskclient.sandbox.face.db"
 local json = require "taskclient.sandbox.face.json"
 local memory = require "taskclient.sandbox.face.memory"
@@ -90,7 +91,7 @@ end
 
 -- A value that is no text: job history refuses the row, three tries long.
 local function hang_on_odd_source(source)
-  for _, value in pairs(source) do
+  for _, value in each(source) do
     if type(value) ~= "string" then
       ngx.sleep(settings.source_hang)
       fail(20011, "Request jobHistory failed, because:jobRespProtocol is null "
@@ -275,7 +276,7 @@ local function build(rq, spec, body)
   local params = object(body.params) or {}
   local source = object(body.source, "java.util.HashMap")
   local map = {}
-  for key, value in pairs(source or {}) do map[key] = value end
+  for key, value in each(source or {}) do map[key] = value end
   hang_on_odd_source(map)
   map.requestIP = rq.headers["X-Forwarded-For"] or "127.0.0.1"
   local label = spec.engine_label or ""
