@@ -1,7 +1,6 @@
 # taskclient: build, test, install. `make help` says what there is.
 
 LUA      ?= lua5.4
-LUAS     := lua5.4 luajit lua5.1 lua5.2 lua5.3
 PREFIX   ?= /usr/local
 CC       ?= cc
 BUILD    ?= build
@@ -37,6 +36,10 @@ inc_luajit := $(firstword $(wildcard /usr/include/luajit-2.1 \
 inc = $(or $(LUA_INC),$(inc_$(1)),$(firstword $(wildcard /usr/include/$(1) \
         /usr/local/include/$(1) /opt/homebrew/include/$(1))),/usr/include/$(1))
 
+# those that are installed, for all-luas
+LUAS     := $(strip $(foreach l,lua5.4 luajit lua5.1 lua5.2 lua5.3 lua5.5,\
+              $(if $(wildcard $(call inc,$(l))/lua.h),$(l))))
+
 core = $(BUILD)/$(1)/taskclient/core.so
 
 .PHONY: all all-luas deps deps-test demo test check bench torture fuzz \
@@ -56,7 +59,7 @@ $(BUILD)/$(1)/obj/%.o: src/%.c $(HEADERS)
 	@mkdir -p $$(@D)
 	$(CC) $(CORE_CFLAGS) $(CFLAGS) $(CPPFLAGS) -I$(call inc,$(1)) -c -o $$@ $$<
 endef
-$(foreach l,$(sort $(LUA) $(LUAS) lua5.5),$(eval $(call core_rules,$(l))))
+$(foreach l,$(sort $(LUA) $(LUAS)),$(eval $(call core_rules,$(l))))
 
 # ---- what is needed --------------------------------------------------------
 

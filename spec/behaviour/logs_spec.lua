@@ -2,7 +2,8 @@
 -- ended, and the same lines while it runs.
 
 local taskclient = require "taskclient"
-local cjson = require "cjson"
+local core = require "taskclient.core"
+local json = require "taskclient.json"
 local servers = require "spec.support.server"
 
 local ENDED = { succeeded = true, failed = true, cancelled = true }
@@ -100,7 +101,7 @@ describe("logs", function()
     local cursor = job:logs { follow = true, poll = 0.2 }
     local lines = {}
     for i = 1, 25 do lines[i] = assert(cursor:read()) end
-    local saved = cjson.decode(cjson.encode(cursor:save()))
+    local saved = core.decode(json.encode(cursor:save()))
     cursor:close()
     local other = client:attach(job.id)
     for _, line in ipairs((read_all(other:logs { follow = true, from = saved }))) do

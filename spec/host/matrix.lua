@@ -25,7 +25,7 @@ local function there(host, lua)
   if host:find "^nginx" then
     return lua == "luajit" and succeeds "test -e build/nginx -o -n \"$TASKCLIENT_NGINX\""
   end
-  local code = "require 'taskclient.core' require 'system'"
+  local code = "require 'taskclient.core'"
   if NEEDS[host] then code = code .. " require '" .. NEEDS[host] .. "'" end
   return succeeds(('%s %s -e "%s"'):format(environment(lua), lua, code))
 end

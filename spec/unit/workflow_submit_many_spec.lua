@@ -164,7 +164,7 @@ describe("submit_many", function()
     end
     local before = use(500)
     local after = use(3000)
-    assert.is_true(after - before < 40, ("%d KiB more"):format(after - before))
+    assert.is_true(after - before < 40, ("%.1f KiB more"):format(after - before))
     assert.is_true(taken < 3600)
   end)
 
