@@ -25,11 +25,11 @@ static void push_fault (lua_State *L, const tc_call *call,
                         const tc_reply *r, const char *host) {
   const char *phase = tc_phase_name(r->phase);
   const char *why = detail(r);
-  char seconds[32];
-  snprintf(seconds, sizeof seconds, "%.1f", r->seconds);
+  char number[32];
   switch (r->fault) {
     case TC_FAULT_TIMEOUT:
-      lua_pushfstring(L, "%s: out of time after %s s, %s", host, seconds,
+      snprintf(number, sizeof number, "%.1f", r->seconds);
+      lua_pushfstring(L, "%s: out of time after %s s, %s", host, number,
                       phase);
       break;
     case TC_FAULT_NETWORK:
@@ -42,9 +42,9 @@ static void push_fault (lua_State *L, const tc_call *call,
       lua_pushfstring(L, "%s: the answer is not proper HTTP", host);
       break;
     case TC_FAULT_TOO_LARGE:
-      lua_pushfstring(L, "%s: the answer is too large (over %d bytes, or "
-                         "packed more than 200 to 1)", host,
-                      (int)(call->request.max_body & 0x7fffffff));
+      snprintf(number, sizeof number, "%.0f", (double)call->request.max_body);
+      lua_pushfstring(L, "%s: the answer is too large (over %s bytes, or "
+                         "packed more than 200 to 1)", host, number);
       break;
     case TC_FAULT_IO:
       lua_pushfstring(L, "cannot write the file: %s", strerror(r->code));

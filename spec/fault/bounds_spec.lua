@@ -46,6 +46,15 @@ describe("a bounded client", function()
               { "stall" } }, "too_large", 2)
   end)
 
+  it("names the limit, were it beyond 32 bits", function()
+    local large = wire.linkis(fs.url, { max_body = 2 ^ 32 + 1 })
+    fs:script { default = { { "read" }, { "send", "HTTP/1.1 200 OK\r\n"
+      .. "Content-Length: 10737418240\r\n\r\n{" }, { "stall" } } }
+    local _, err = wire.read(large)
+    assert.equal("too_large", err.kind)
+    assert.is_truthy(err.message:find("over 4294967297 bytes", 1, true))
+  end)
+
   it("stops an endless body", function()
     against({ { "read" }, { "send", "HTTP/1.1 200 OK\r\n\r\n" },
               { "repeat", ("x"):rep(65536), 100000 } }, "too_large")
