@@ -36,23 +36,27 @@ static int count_columns (const tc_page *p) {
 }
 
 /* Pushes a name that no column before it has: name, name_2, name_3, … The
-   table at taken holds those in use. [-1, +1] */
+   table at taken holds those in use, each with the number tried last, so that
+   many equal names cost no more than others. [-1, +1] */
 void tc_rows_unique (lua_State *L, int taken) {
-  int name = lua_gettop(L), n = 1;
+  int name = lua_gettop(L), n;
   lua_pushvalue(L, name);
-  for (;;) {
-    lua_pushvalue(L, -1);
-    lua_rawget(L, taken);
-    if (lua_isnil(L, -1))
-      break;
-    lua_pop(L, 2);
+  while (lua_pushvalue(L, -1), lua_rawget(L, taken), !lua_isnil(L, -1)) {
+    lua_settop(L, name);
     lua_pushvalue(L, name);
-    lua_pushfstring(L, "_%d", ++n);
+    lua_rawget(L, taken);
+    n = (int)lua_tointeger(L, -1) + 1;
+    lua_pushvalue(L, name);
+    lua_pushinteger(L, n);
+    lua_rawset(L, taken);
+    lua_pushvalue(L, name);
+    lua_pushfstring(L, "_%d", n);
     lua_concat(L, 2);
+    lua_replace(L, -2);
   }
-  lua_pop(L, 1);
+  lua_settop(L, name + 1);
   lua_pushvalue(L, -1);
-  lua_pushboolean(L, 1);
+  lua_pushinteger(L, 1);
   lua_rawset(L, taken);
   lua_replace(L, name);
 }

@@ -145,6 +145,14 @@ describe("a page", function()
     assert.equal("a", core.page(data).columns[4].name)
   end)
 
+  it("takes no time over many equal column names", function()
+    local names, row = {}, {}
+    for i = 1, 20000 do names[i], row[i] = { "a" }, "1" end
+    local data, from = page_of(names, { row }), os.clock()
+    assert.equal("1", core.page(data, { records = true }).rows[1].a_20000)
+    assert.is_true(os.clock() - from < 2)
+  end)
+
   it("is the same however often its values come again", function()
     local rows = {}
     for i = 1, 3000 do
