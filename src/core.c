@@ -127,20 +127,22 @@ static void open_state (lua_State *L) {
 
 /* ---- turning it ---- */
 
-/* the list of what has ended, made when there is something; its length */
+/* The list of what has ended; its length. Room for it is made first: once a
+   call is taken nothing may raise, or nobody would hear of its end. */
 static int collect_ended (lua_State *L, tc_loop *loop) {
+  size_t room = tc_loop_ended(loop);
   tc_exchange *x;
-  int n = 0, calls, list;
+  int n = 0;
+  if (room == 0) return 0;
+  lua_createtable(L, (int)room, 0);
   lua_rawgetp(L, LUA_REGISTRYINDEX, &calls_key);
-  calls = lua_gettop(L);
-  list = calls + 1;
-  while ((x = tc_loop_take(loop)) != NULL) {
-    if (lua_gettop(L) < list) lua_createtable(L, 4, 0);
-    lua_rawgeti(L, calls, *tc_exchange_tag(x));
+  for (; room > 0 && (x = tc_loop_take(loop)) != NULL; room--) {
+    lua_rawgeti(L, -1, *tc_exchange_tag(x));
     if (lua_isnil(L, -1)) lua_pop(L, 1); /* its collection is under way */
-    else lua_rawseti(L, list, ++n);
+    else lua_rawseti(L, -3, ++n);
     tc_state_forget(L, tc_exchange_tag(x));
   }
+  lua_pop(L, 1);
   return n;
 }
 

@@ -165,14 +165,15 @@ static void drop (tc_exchange *x, tc_fault fault) {
 void tc_exchange_cancel (tc_exchange *x, tc_fault fault) {
   tc_endpoint *e = x->endpoint;
   if (tc_exchange_done(x) || tc_loop_forked(e->loop)) return;
-  if (x->state == TC_WAITING) {
+  if (x->state == TC_WAITING)
     drop(x, fault);
-    return;
+  else {
+    fail(x, fault, 0);
+    land(x);
+    tc_loop_deliver(e->loop, x);
+    if (!e->closed) tc_exchange_next(e);
   }
-  fail(x, fault, 0);
-  land(x);
-  tc_loop_deliver(e->loop, x);
-  if (!e->closed) tc_exchange_next(e);
+  tc_loop_arm(e->loop);
 }
 
 /* ---- take-off ---- */

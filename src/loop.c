@@ -19,6 +19,7 @@
 #define EVENTS 64
 #define POOL_MOST 256L
 #define RETRY_WATCH 0.05
+#define AGES 1e9 /* seconds; what is asked for later than that never comes */
 
 /* ---- once for the process ---- */
 
@@ -213,6 +214,12 @@ void tc_loop_deliver (tc_loop *l, tc_exchange *x) {
   tc_list_add(&l->done, x);
 }
 
+size_t tc_loop_ended (const tc_loop *l) {
+  size_t n = 0;
+  for (const tc_exchange *x = l->done.first; x != NULL; x = x->next) n++;
+  return n;
+}
+
 tc_exchange *tc_loop_take (tc_loop *l) {
   tc_exchange *x = l->done.first;
   if (x != NULL) {
@@ -333,7 +340,7 @@ double tc_loop_timeout (const tc_loop *l) {
   return rest > 0 ? rest : 0;
 }
 
-static void arm (tc_loop *l) {
+void tc_loop_arm (tc_loop *l) {
   double rest = tc_loop_timeout(l);
   if (!l->watched) return;
   if (rest >= 0) tc_poller_arm(&l->poller, tc_now() + rest);
@@ -343,19 +350,19 @@ static void arm (tc_loop *l) {
 void tc_loop_kick (tc_loop *l) {
   run_timers(l);
   collect(l);
-  arm(l);
+  tc_loop_arm(l);
 }
 
 void tc_loop_alarm (tc_loop *l, double seconds) {
-  l->alarm = seconds < 0 ? HUGE_VAL : tc_now() + seconds;
-  arm(l);
+  l->alarm = seconds < 0 || seconds > AGES ? HUGE_VAL : tc_now() + seconds;
+  tc_loop_arm(l);
 }
 
 size_t tc_loop_active (const tc_loop *l) { return l->active; }
 
 int tc_loop_fd (tc_loop *l) {
   l->watched = true;
-  arm(l);
+  tc_loop_arm(l);
   return l->poller.fd;
 }
 
@@ -369,5 +376,5 @@ void tc_loop_step (tc_loop *l, double timeout) {
     rest = end - tc_now();
     if (l->done.first != NULL || rest <= 0) break;
   }
-  arm(l);
+  tc_loop_arm(l);
 }

@@ -104,6 +104,7 @@ void tc_list_add (tc_list *list, tc_exchange *x);
 void tc_list_remove (tc_list *list, tc_exchange *x);
 
 void tc_loop_kick (tc_loop *l); /* let libcurl begin what was added */
+void tc_loop_arm (tc_loop *l);  /* let whoever waits on the descriptor know */
 void tc_loop_sweep (tc_loop *l); /* an exchange has failed */
 bool tc_loop_mend (tc_loop *l);  /* fit for use again; false: no memory */
 void tc_loop_deliver (tc_loop *l, tc_exchange *x); /* it has ended */

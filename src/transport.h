@@ -95,7 +95,8 @@ int tc_loop_fd (tc_loop *l);
 double tc_loop_timeout (const tc_loop *l); /* seconds, -1: nothing is due */
 /* drives all exchanges, waits at most that long (and at most 0.2 s) */
 void tc_loop_step (tc_loop *l, double timeout);
-tc_exchange *tc_loop_take (tc_loop *l); /* next that has ended, or NULL */
+size_t tc_loop_ended (const tc_loop *l); /* and were not taken yet */
+tc_exchange *tc_loop_take (tc_loop *l);  /* the next of them, or NULL */
 size_t tc_loop_active (const tc_loop *l); /* in flight, or ended and not taken */
 /* the descriptor becomes readable once after that time; < 0: no alarm */
 void tc_loop_alarm (tc_loop *l, double seconds);

@@ -87,6 +87,25 @@ describe("a call in flight", function()
     calls[2]:cancel()
   end)
 
+  it("that ends at our own wish makes the descriptor readable", function()
+    local fine, cqueues = pcall(require, "cqueues")
+    if not fine then return pending "cqueues is not here" end
+    local fd = core.fd()
+    local function readable(timeout) -- a number tells that the time is over
+      return type((cqueues.poll({ pollfd = fd, events = "r" }, timeout))) == "table"
+    end
+    for _, wish in ipairs { "cancel", "close" } do
+      local client = wire.linkis(fs.url)
+      local call = client:start("get", { id = "1" })
+      step_until(function() return #fs:requests() > 0 end, "the request")
+      while readable(0) do core.step(0) end
+      if wish == "cancel" then call:cancel() else client:close() end
+      assert.is_true(readable(0.05)) -- libcurl's own timers go off later
+      assert.same({ call }, core.step(0))
+      fs:script { default = { { "read" }, { "stall" } } }
+    end
+  end)
+
   it("makes the descriptor readable when it is to be looked at", function()
     if not package.loaded.cqueues and not pcall(require, "cqueues") then
       pending "cqueues is not here"
