@@ -13,6 +13,7 @@
 
 #define SECRET_MT "taskclient.secret"
 #define TEXT_MOST (64 * 1024 * 1024)
+#define COOKIES_MOST 256 /* words, several a cookie */
 
 /* ---- secrets ---- */
 
@@ -95,6 +96,28 @@ static void hide_cookie (void *to, tc_slice name, tc_slice value) {
   if (value.len >= 8) tc_secrets_add(to, value);
 }
 
+/* Cookies come and go, with some servers at each reply: those seen lately are
+   enough, and cost the same for ever. */
+static void note_cookies (tc_client *c) {
+  if (c->cookies.count > COOKIES_MOST) tc_secrets_free(&c->cookies);
+  if (c->endpoint != NULL)
+    tc_endpoint_cookies(c->endpoint, hide_cookie, &c->cookies);
+}
+
+static bool hide_all (tc_client *c, tc_slice text, tc_buffer *out) {
+  tc_buffer half;
+  tc_slice rest;
+  bool fine;
+  note_cookies(c);
+  tc_buffer_init(&half, (size_t)-1);
+  fine = tc_secrets_redact(&c->secrets, text, &half) == TC_OK;
+  rest.ptr = half.ptr;
+  rest.len = half.len;
+  fine = fine && tc_secrets_redact(&c->cookies, rest, out) == TC_OK;
+  tc_buffer_wipe(&half);
+  return fine;
+}
+
 /* redacted first, cut after, so that no half of a secret is left over */
 static bool clean (tc_client *c, tc_slice text, size_t most,
                    tc_buffer *out) {
@@ -103,9 +126,7 @@ static bool clean (tc_client *c, tc_slice text, size_t most,
   bool fine;
   tc_buffer_init(&hidden, TEXT_MOST);
   if (text.len > most * 4 + 65536) text.len = most * 4 + 65536;
-  if (c->endpoint != NULL)
-    tc_endpoint_cookies(c->endpoint, hide_cookie, &c->secrets);
-  fine = tc_secrets_redact(&c->secrets, text, &hidden) == TC_OK;
+  fine = hide_all(c, text, &hidden);
   safe.ptr = hidden.ptr;
   safe.len = hidden.len;
   fine = fine && tc_printable(out, safe, most);
@@ -160,6 +181,7 @@ static tc_client *new_client (lua_State *L, const tc_service *service) {
   tc_buffer_init(&c->base, 8192);
   tc_buffer_init(&c->host, 8192);
   tc_secrets_init(&c->secrets);
+  tc_secrets_init(&c->cookies);
   return c;
 }
 
@@ -237,9 +259,7 @@ static int redact (lua_State *L) {
   tc_slice text;
   text.ptr = luaL_checklstring(L, 2, &text.len);
   out = tc_scratch(L, (size_t)-1);
-  if (c->endpoint != NULL)
-    tc_endpoint_cookies(c->endpoint, hide_cookie, &c->secrets);
-  if (tc_secrets_redact(&c->secrets, text, out) == TC_OK)
+  if (hide_all(c, text, out))
     lua_pushlstring(L, out->ptr != NULL ? out->ptr : "", out->len);
   else
     lua_pushliteral(L, "(no memory)");
@@ -312,6 +332,7 @@ static int collect (lua_State *L) {
   }
   c->endpoint = NULL;
   tc_secrets_free(&c->secrets);
+  tc_secrets_free(&c->cookies);
   tc_buffer_free(&c->base);
   tc_buffer_free(&c->host);
   return 0;

@@ -15,7 +15,7 @@ typedef struct tc_client {
   tc_endpoint *endpoint; /* NULL until the constructor is through */
   tc_buffer base;        /* of the URL: operations' paths follow */
   tc_buffer host;        /* host:port, for messages */
-  tc_secrets secrets;
+  tc_secrets secrets, cookies;
   size_t max_body;
   size_t unseen;         /* bytes of replies the collector knows nothing of */
 } tc_client;

@@ -195,6 +195,17 @@ describe("a session", function()
     assert.is_nil(wire.texts(err):find("ticket-0123456789", 1, true))
   end)
 
+  it("never prints, though it be new with each reply", function()
+    local client = core.client("linkis", { url = fs.url, session = true }, {})
+    for i = 1, 300 do
+      local ticket = ("ticket-%08d"):format(i)
+      fs:script { default = { { "read" }, { "send", fault.linkis({}, { status = 1,
+        message = "bad " .. ticket, headers = { "Set-Cookie: lb=" .. ticket .. "; Path=/" } }) } } }
+      local _, err = wire.read(client)
+      assert.equal("get: bad ***", err.message)
+    end
+  end)
+
   it("has token headers only where they mean something", function()
     local client = wire.linkis(fs.url)
     assert(login(client))
