@@ -12,8 +12,7 @@
 #include "value.h"
 
 #define NAMES_MOST 32
-#define ARGS 3 /* stack positions of client:start */
-#define OPTS 4
+enum { ARGS = 3, OPTS, CALL }; /* stack positions of client:start */
 #define AGES 1e8 /* seconds */
 
 static int fault (lua_State *L, int arg, const char *format,
@@ -276,6 +275,8 @@ static void opt_pick (lua_State *L, tc_call *call) {
   if (call->operation->decoder != TC_DECODE_DATA)
     fault(L, OPTS, "operation '%s' has no data to pick from%s",
           call->operation->name, "");
+  lua_pushvalue(L, -1);
+  tc_setslot(L, CALL, TC_CALL_EXTRA);
 }
 
 static void opt_file (lua_State *L, tc_call *call) {
@@ -287,7 +288,9 @@ static void opt_file (lua_State *L, tc_call *call) {
   if (call->operation->decoder != TC_DECODE_STREAM)
     fault(L, OPTS, "operation '%s' sends no file to save%s",
           call->operation->name, "");
-  call->request.file = path.ptr; /* the options table holds it */
+  call->request.file = path.ptr;
+  lua_pushvalue(L, -1);
+  tc_setslot(L, CALL, TC_CALL_EXTRA); /* holds it until it is open */
 }
 
 static void opt_overwrite (lua_State *L, tc_call *call) {
@@ -335,9 +338,7 @@ static void unknown_option (lua_State *L, const char *name) {
   unknown(L, OPTS, "option", name, names);
 }
 
-void tc_opts_read (lua_State *L, const tc_client *c, tc_call *call,
-                   int opts) {
-  (void)c;
+void tc_opts_read (lua_State *L, tc_call *call, int opts) {
   for (lua_pushnil(L); lua_next(L, opts); lua_pop(L, 1)) {
     const char *name;
     size_t i = 0;

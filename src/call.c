@@ -1,6 +1,6 @@
 /*
 ** call.c: starts calls, tells their results, words their failures.
-** Beside a call lie its client and its picker: both live as long as it does.
+** The client and the picker that lie beside a call live as long as it does.
 */
 #include "call.h"
 
@@ -16,8 +16,6 @@
 #define FORM_MOST (256 * 1024 * 1024)
 #define GC_STEP (256 * 1024) /* the collector is told of so many bytes */
 #define GC_MOST 100000       /* KiB at once */
-
-enum { CLIENT = 1, PICKER };
 
 tc_call *tc_call_check (lua_State *L, int arg) {
   return luaL_checkudata(L, arg, CALL_MT);
@@ -44,7 +42,7 @@ static tc_call *new_call (lua_State *L, tc_client *c,
   tc_buffer_init(&call->request.body, FORM_MOST);
   luaL_setmetatable(L, CALL_MT);
   lua_pushvalue(L, 1);
-  tc_setslot(L, -2, CLIENT);
+  tc_setslot(L, -2, TC_CALL_CLIENT);
   return call;
 }
 
@@ -79,14 +77,9 @@ static int no_operation (lua_State *L, const tc_service *s,
   return luaL_argerror(L, 2, lua_tostring(L, -1));
 }
 
-static void keep_picker (lua_State *L, int call) {
-  lua_getfield(L, 4, "pick");
-  tc_setslot(L, call, PICKER);
-}
-
 /* it never started: nothing was sent */
-static int not_started (lua_State *L, tc_client *c, const tc_call *call,
-                        tc_fault fault, int code) {
+static int not_started (lua_State *L, const tc_call *call, tc_fault fault,
+                        int code) {
   const char *name = call->operation->name;
   if (fault == TC_FAULT_CLOSED)
     tc_fail(L, "closed", "%s: the client is closed", name);
@@ -102,7 +95,6 @@ static int not_started (lua_State *L, tc_client *c, const tc_call *call,
     lua_pushliteral(L, "not_sent");
     lua_setfield(L, -2, "outcome");
   }
-  (void)c;
   return 2;
 }
 
@@ -123,8 +115,7 @@ static tc_call *prepare (lua_State *L, tc_client *c) {
   plan(call, c);
   if (!lua_isnil(L, 4)) {
     luaL_checktype(L, 4, LUA_TTABLE);
-    tc_opts_read(L, c, call, 4);
-    keep_picker(L, 5);
+    tc_opts_read(L, call, 4);
   }
   tc_args_read(L, c, call, 3);
   return call;
@@ -141,13 +132,17 @@ int tc_call_start (lua_State *L) {
   tc_client *c = tc_client_self(L);
   tc_call *call = prepare(L, c);
   tc_fault fault;
-  int code;
-  if (!tc_client_usable(c)) return not_started(L, c, call, TC_FAULT_CLOSED, 0);
+  int code, tag;
+  if (!tc_client_usable(c)) return not_started(L, call, TC_FAULT_CLOSED, 0);
+  lua_settop(L, 5);
+  tag = tc_state_remember(L); /* may raise: nothing has been sent yet */
   call->exchange =
     tc_exchange_start(c->endpoint, &call->request, &fault, &code);
-  if (call->exchange == NULL) return not_started(L, c, call, fault, code);
-  lua_settop(L, 5);
-  *tc_exchange_tag(call->exchange) = tc_state_remember(L);
+  if (call->exchange == NULL) {
+    tc_state_forget(L, &tag);
+    return not_started(L, call, fault, code);
+  }
+  *tc_exchange_tag(call->exchange) = tag;
   return 1;
 }
 
@@ -191,7 +186,7 @@ static void account (lua_State *L, tc_call *call) {
 }
 
 static int push_picked (lua_State *L, int index, tc_slice data) {
-  tc_getslot(L, index, PICKER);
+  tc_getslot(L, index, TC_CALL_EXTRA);
   if (lua_isnil(L, -1)) {
     tc_value_push(L, data);
     return 1;
@@ -200,11 +195,14 @@ static int push_picked (lua_State *L, int index, tc_slice data) {
   return 1 + tc_picker_push(L, tc_picker_check(L, lua_gettop(L) - 1), data);
 }
 
+static int push_bytes (lua_State *L, const tc_buffer *b) {
+  lua_pushlstring(L, b->ptr != NULL ? b->ptr : "", b->len);
+  return 1;
+}
+
 static int push_stream (lua_State *L, const tc_reply *r) {
-  if (r->saved)
-    lua_pushinteger(L, (lua_Integer)r->bytes);
-  else
-    lua_pushlstring(L, r->body.ptr != NULL ? r->body.ptr : "", r->body.len);
+  if (!r->saved) return push_bytes(L, &r->body);
+  lua_pushinteger(L, (lua_Integer)r->bytes);
   return 1;
 }
 
@@ -215,11 +213,7 @@ static int push_answer (lua_State *L, const tc_envelope *e) {
   return 1;
 }
 
-static int result (lua_State *L) {
-  tc_call *call = live_call(L);
-  lua_settop(L, 1);
-  if (is_forked(call)) return forked(L, call);
-  settle(L, call);
+static int push_result (lua_State *L, tc_call *call) {
   account(L, call);
   if (call->verdict.kind != NULL) return tc_call_push_err(L, call);
   switch (call->operation->decoder) {
@@ -229,26 +223,43 @@ static int result (lua_State *L) {
   }
 }
 
-int tc_call_data (lua_State *L, int arg, tc_slice *data) {
+/* A finalizer may run whenever something is pushed, and may close this call:
+   the reply stays until its reader is through. Where Lua raises meanwhile the
+   collector frees it. */
+static int read_reply (lua_State *L, tc_call *call, tc_reader *reader) {
+  int results;
+  if (is_forked(call)) return forked(L, call);
+  settle(L, call);
+  call->readers++;
+  results = reader(L, call);
+  call->readers--;
+  return results;
+}
+
+static int result (lua_State *L) {
+  tc_call *call = live_call(L);
+  lua_settop(L, 1);
+  return read_reply(L, call, push_result);
+}
+
+int tc_call_read (lua_State *L, int arg, tc_reader *reader) {
   tc_call *call = tc_call_check(L, arg);
   luaL_argcheck(L, call->operation->decoder == TC_DECODE_DATA, arg,
                 "call of an operation without data");
   luaL_argcheck(L, call->exchange != NULL, arg, "the call has been collected");
-  if (is_forked(call)) return forked(L, call);
-  settle(L, call);
+  return read_reply(L, call, reader);
+}
+
+static int push_page (lua_State *L, tc_call *call) {
   if (call->verdict.kind != NULL) return tc_call_push_err(L, call);
-  *data = call->verdict.envelope.data;
-  return 0;
+  return tc_rows_push_page(L, call->verdict.envelope.data,
+                           lua_istable(L, 2) ? 2 : 0);
 }
 
 static int page (lua_State *L) {
-  tc_slice data;
-  int failed;
   if (!lua_isnoneornil(L, 2)) luaL_checktype(L, 2, LUA_TTABLE);
   lua_settop(L, 2);
-  failed = tc_call_data(L, 1, &data);
-  if (failed != 0) return failed;
-  return tc_rows_push_page(L, data, lua_istable(L, 2) ? 2 : 0);
+  return tc_call_read(L, 1, push_page);
 }
 
 /* ---- looks ---- */
@@ -265,13 +276,12 @@ static int cancel (lua_State *L) {
   return 0;
 }
 
+static int push_body (lua_State *L, tc_call *call) {
+  return push_bytes(L, &reply_of(call)->body);
+}
+
 static int body (lua_State *L) {
-  tc_call *call = live_call(L);
-  const tc_reply *r = reply_of(call);
-  if (is_forked(call)) return forked(L, call);
-  settle(L, call);
-  lua_pushlstring(L, r->body.ptr != NULL ? r->body.ptr : "", r->body.len);
-  return 1;
+  return read_reply(L, live_call(L), push_body);
 }
 
 static void add_words (lua_State *L, const tc_call *call) {
@@ -282,12 +292,8 @@ static void add_words (lua_State *L, const tc_call *call) {
     lua_pop(L, 1);
 }
 
-static int info (lua_State *L) {
-  tc_call *call = live_call(L);
+static int push_info (lua_State *L, tc_call *call) {
   const tc_reply *r = reply_of(call);
-  lua_settop(L, 1);
-  if (is_forked(call)) return forked(L, call);
-  settle(L, call);
   lua_createtable(L, 0, 12);
   add_words(L, call);
   tc_set_integer(L, "http_status", r->http_status);
@@ -310,6 +316,10 @@ static int info (lua_State *L) {
   return 1;
 }
 
+static int info (lua_State *L) {
+  return read_reply(L, live_call(L), push_info);
+}
+
 /* ---- the type ---- */
 
 static int collect (lua_State *L) {
@@ -329,7 +339,7 @@ static int close_call (lua_State *L) {
   tc_call *call = tc_call_check(L, 1);
   if (call->exchange != NULL && !tc_exchange_done(call->exchange))
     return cancel(L);
-  return collect(L);
+  return call->readers > 0 ? 0 : collect(L);
 }
 
 static int to_string (lua_State *L) {

@@ -7,22 +7,27 @@
 #include "client.h"
 #include "verdict.h"
 
+/* beside a call: its client, and the picker or the path of the file */
+enum { TC_CALL_CLIENT = 1, TC_CALL_EXTRA };
+
 typedef struct tc_call {
   tc_exchange *exchange; /* NULL until it has started */
-  tc_client *client;     /* held by the user value */
+  tc_client *client;     /* held beside it */
   const tc_service *service;
   const tc_operation *operation;
   tc_request request;    /* while it is being put together */
   bool judged, counted;
+  int readers;           /* of the reply, who must not lose it meanwhile */
   tc_verdict verdict;
 } tc_call;
 
 int tc_call_start (lua_State *L); /* client:start(operation, args, opts) */
 int tc_call_verify (lua_State *L); /* start without sending */
 tc_call *tc_call_check (lua_State *L, int arg);
-/* 0 and the data of a good JSON reply, or what tc_fail gives. Raises when
+/* what the reader makes of the call at arg, which has been judged. Raises when
    the call is still in flight, or its operation has no data */
-int tc_call_data (lua_State *L, int arg, tc_slice *data);
+typedef int tc_reader (lua_State *L, tc_call *call);
+int tc_call_read (lua_State *L, int arg, tc_reader *reader);
 void tc_call_open (lua_State *L);
 
 /* wording.c: nil and the err of a call that was judged bad; and the server's
@@ -32,7 +37,7 @@ bool tc_call_push_words (lua_State *L, tc_client *c, const tc_envelope *e);
 
 /* args.c: reads the arguments of start into call->request, or raises */
 void tc_args_read (lua_State *L, const tc_client *c, tc_call *call, int args);
-void tc_opts_read (lua_State *L, const tc_client *c, tc_call *call, int opts);
+void tc_opts_read (lua_State *L, tc_call *call, int opts);
 
 /* core.c: the loop of this Lua state, made when it is first needed */
 tc_loop *tc_state_loop (lua_State *L);

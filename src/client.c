@@ -187,7 +187,7 @@ static tc_client *new_client (lua_State *L, const tc_service *service) {
 
 static int unreadable (lua_State *L, const char *option) {
   int error = errno;
-  lua_getfield(L, 2, option);
+  tc_getfield(L, 2, option);
   return tc_fail(L, "io", "option '%s': cannot read %s: %s", option,
                  lua_tostring(L, -1), strerror(error));
 }
@@ -205,7 +205,7 @@ static int client (lua_State *L) {
   tc_client *c;
   tc_loop *loop;
   const char *why = NULL;
-  size_t bytes;
+  tc_buffer *text;
   luaL_checktype(L, 2, LUA_TTABLE);
   luaL_checktype(L, 3, LUA_TTABLE);
   lua_settop(L, 3);
@@ -213,12 +213,12 @@ static int client (lua_State *L) {
   tc_settings_read(L, 2, c, &s);
   why = tc_settings_unreadable(&s);
   if (why != NULL) return unreadable(L, why);
-  lua_getfield(L, 2, "headers");
-  s.headers = tc_headers_read(L, 6, c, 2, &bytes);
+  tc_getfield(L, 2, "headers");
+  s.headers = tc_headers_read(L, lua_gettop(L), c, 2, &text);
   loop = tc_state_loop(L);
   if (loop == NULL) return no_client(L, NULL);
   c->endpoint = tc_endpoint_new(loop, &s, &why);
-  if (s.headers != NULL) tc_wipe((void *)(uintptr_t)s.headers, bytes);
+  tc_buffer_wipe(text);
   if (c->endpoint == NULL) return no_client(L, why);
   lua_settop(L, 5);
   return 1;
@@ -229,13 +229,13 @@ static int client (lua_State *L) {
 static int set_headers (lua_State *L) {
   tc_client *c = tc_client_check(L, 1);
   const char *const *headers;
-  size_t bytes;
+  tc_buffer *text;
   bool fine;
   luaL_checktype(L, 2, LUA_TTABLE);
-  headers = tc_headers_read(L, 2, c, 2, &bytes);
+  headers = tc_headers_read(L, 2, c, 2, &text);
   if (!tc_client_usable(c)) return tc_fail(L, "closed", "the client is closed");
   fine = tc_endpoint_set_headers(c->endpoint, headers);
-  tc_wipe((void *)(uintptr_t)headers, bytes);
+  tc_buffer_wipe(text);
   if (!fine) return tc_fail(L, "memory", "out of memory");
   lua_pushboolean(L, 1);
   return 1;

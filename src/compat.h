@@ -174,14 +174,17 @@ static inline void *tc_self (lua_State *L) {
   return p;
 }
 
-/* raw gets that tell the type, as lua_rawgeti does from 5.3 on */
+/* raw gets that tell the type, as lua_rawgeti does from 5.3 on: a metamethod
+   could let go of what C holds a pointer to */
 static inline int tc_rawgeti (lua_State *L, int i, int n) {
   lua_rawgeti(L, i, n);
   return lua_type(L, -1);
 }
 
 static inline int tc_getfield (lua_State *L, int i, const char *name) {
-  lua_getfield(L, i, name);
+  i = lua_absindex(L, i);
+  lua_pushstring(L, name);
+  lua_rawget(L, i);
   return lua_type(L, -1);
 }
 

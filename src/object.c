@@ -65,7 +65,8 @@ static int newindex (lua_State *L) {
 static int to_string (lua_State *L) {
   lua_settop(L, 1);
   tc_getslot(L, 1, CLASS);
-  if (tc_getfield(L, 2, "__tostring") == LUA_TFUNCTION) {
+  lua_getfield(L, 2, "__tostring");
+  if (lua_isfunction(L, -1)) {
     lua_pushvalue(L, 1);
     lua_call(L, 1, 1);
     return 1;

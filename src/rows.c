@@ -175,9 +175,9 @@ static void read_options (lua_State *L, int options, shape *s) {
   if (options == 0 || lua_isnoneornil(L, options))
     return;
   luaL_checktype(L, options, LUA_TTABLE);
-  lua_getfield(L, options, "typed");
+  tc_getfield(L, options, "typed");
   s->typed = lua_toboolean(L, -1);
-  lua_getfield(L, options, "records");
+  tc_getfield(L, options, "records");
   s->records = lua_toboolean(L, -1);
   lua_pop(L, 2);
 }
@@ -222,13 +222,8 @@ int tc_rows_push_page (lua_State *L, tc_slice data, int options) {
 /* core.page(text, options): text is the data member of an openFile reply */
 static int page (lua_State *L) {
   tc_slice data;
-  tc_json j;
-  data.ptr = luaL_checklstring(L, 1, &data.len);
-  tc_json_init(&j, data.ptr, data.len, TC_JSON_DEPTH);
-  if (!tc_json_skip(&j, &data) || tc_json_next(&j) != TC_JSON_END)
-    return tc_fail(L, "protocol", "invalid JSON at byte %d: %s",
-                   (int)(j.at - j.start) + 1, tc_json_why(&j));
-  return tc_rows_push_page(L, data, 2);
+  int failed = tc_value_check(L, 1, &data);
+  return failed != 0 ? failed : tc_rows_push_page(L, data, 2);
 }
 
 void tc_rows_open (lua_State *L, int module) {

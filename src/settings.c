@@ -12,7 +12,8 @@
 #include "url.h"
 
 #define OPTIONS_ARG 2
-#define AGES 1e8
+#define AGES 1e6 /* seconds; libcurl counts milliseconds in 32 bits */
+#define HEADERS_MOST (4 * 1024 * 1024)
 
 /* defaults */
 #define CONNECT_TIMEOUT 10.0
@@ -75,17 +76,18 @@ static void check_text (lua_State *L, const text_option *o, tc_slice text) {
   luaL_argerror(L, OPTIONS_ARG, lua_tostring(L, -1));
 }
 
-/* the value stays alive in the options table */
+/* the value stays on the stack: a finalizer may take it out of the table */
 static void read_text (lua_State *L, int options, const text_option *o,
                        tc_client *c, tc_settings *s) {
   tc_slice text;
-  if (tc_getfield(L, options, o->name) != LUA_TNIL) {
-    if (!tc_text(L, -1, &text)) complain(L, o->name, "text");
-    check_text(L, o, text);
-    if (o->secret) tc_client_hide(L, c, text);
-    *(const char **)(void *)((char *)s + o->place) = text.ptr;
+  if (tc_getfield(L, options, o->name) == LUA_TNIL) {
+    lua_pop(L, 1);
+    return;
   }
-  lua_pop(L, 1);
+  if (!tc_text(L, -1, &text)) complain(L, o->name, "text");
+  check_text(L, o, text);
+  if (o->secret) tc_client_hide(L, c, text);
+  *(const char **)(void *)((char *)s + o->place) = text.ptr;
 }
 
 /* ---- numbers and booleans ---- */
@@ -201,56 +203,43 @@ static void read_pair (lua_State *L, int arg, tc_slice *name,
   luaL_argerror(L, arg, lua_tostring(L, -1));
 }
 
-static size_t measure (lua_State *L, int list, int arg, size_t count,
-                       tc_client *c) {
-  size_t bytes = (count + 1) * sizeof(char *);
-  for (size_t i = 1; i <= count; i++) {
+static void add_header (lua_State *L, tc_buffer *out, tc_slice name,
+                        tc_slice value) {
+  if (tc_buffer_add(out, name.ptr, name.len) != TC_OK ||
+      tc_buffer_addtext(out, ": ") != TC_OK ||
+      tc_buffer_add(out, value.ptr, value.len) != TC_OK ||
+      tc_buffer_addchar(out, '\0') != TC_OK)
+    luaL_error(L, "the headers are too long, or memory is short");
+}
+
+/* the lines begin where they stand in the text [-0, +1] */
+static const char *const *push_lines (lua_State *L, const char *text,
+                                      size_t count) {
+  const char **lines = lua_newuserdata(L, (count + 1) * sizeof *lines);
+  for (size_t i = 0; i < count; i++) {
+    lines[i] = text;
+    text += strlen(text) + 1;
+  }
+  lines[count] = NULL;
+  return lines;
+}
+
+const char *const *tc_headers_read (lua_State *L, int list, tc_client *c,
+                                    int arg, tc_buffer **text) {
+  size_t count, i;
+  *text = tc_scratch(L, HEADERS_MOST);
+  if (lua_isnil(L, list)) return NULL;
+  if (!lua_istable(L, list)) luaL_argerror(L, arg, "'headers' is a list");
+  count = lua_rawlen(L, list);
+  for (i = 1; i <= count; i++) {
     tc_slice name, value;
     lua_rawgeti(L, list, (int)i);
     read_pair(L, arg, &name, &value);
     if (lua_type(L, -1) == LUA_TUSERDATA) tc_client_hide(L, c, value);
-    bytes += name.len + value.len + sizeof ": ";
+    add_header(L, *text, name, value);
     lua_pop(L, 3);
   }
-  return bytes;
-}
-
-static char *write_pair (char *out, tc_slice name, tc_slice value) {
-  memcpy(out, name.ptr, name.len);
-  out += name.len;
-  *out++ = ':';
-  *out++ = ' ';
-  memcpy(out, value.ptr, value.len);
-  out += value.len;
-  *out++ = '\0';
-  return out;
-}
-
-const char *const *tc_headers_read (lua_State *L, int list, tc_client *c,
-                                    int arg, size_t *bytes) {
-  size_t count;
-  const char **lines;
-  char *out;
-  *bytes = 0;
-  if (lua_isnil(L, list)) {
-    lua_pushnil(L);
-    return NULL;
-  }
-  if (!lua_istable(L, list)) luaL_argerror(L, arg, "'headers' is a list");
-  count = lua_rawlen(L, list);
-  *bytes = measure(L, list, arg, count, c);
-  lines = lua_newuserdata(L, *bytes);
-  out = (char *)(lines + count + 1);
-  for (size_t i = 1; i <= count; i++) {
-    tc_slice name, value;
-    lua_rawgeti(L, list, (int)i);
-    read_pair(L, arg, &name, &value);
-    lines[i - 1] = out;
-    out = write_pair(out, name, value);
-    lua_pop(L, 3);
-  }
-  lines[count] = NULL;
-  return lines;
+  return push_lines(L, (*text)->ptr, count);
 }
 
 /* ---- all of them ---- */
@@ -303,9 +292,10 @@ static void hide_basic (lua_State *L, tc_client *c, const tc_settings *s) {
 static void hide_proxy (lua_State *L, tc_client *c, const char *proxy) {
   const char *from, *at;
   tc_slice secret;
-  if (proxy == NULL || (at = strrchr(proxy, '@')) == NULL) return;
+  if (proxy == NULL) return;
   from = strstr(proxy, "://");
   from = from != NULL ? from + 3 : proxy;
+  if ((at = strrchr(from, '@')) == NULL) return;
   secret.ptr = memchr(from, ':', (size_t)(at - from));
   if (secret.ptr == NULL) return;
   secret.ptr++;
@@ -316,6 +306,7 @@ static void hide_proxy (lua_State *L, tc_client *c, const char *proxy) {
 void tc_settings_read (lua_State *L, int options, tc_client *c,
                        tc_settings *s) {
   memset(s, 0, sizeof *s);
+  luaL_checkstack(L, (int)TEXTS + LUA_MINSTACK, "too many options");
   check_names(L, options);
   read_url(L, options, c, s);
   for (size_t i = 0; i < TEXTS; i++) read_text(L, options, &texts[i], c, s);

@@ -12,10 +12,10 @@ void tc_settings_read (lua_State *L, int options, tc_client *c,
                        tc_settings *s);
 /* NULL, or the option whose file cannot be read; errno says why */
 const char *tc_settings_unreadable (const tc_settings *s);
-/* the header list at that index as C strings, in a userdata on the stack
-   that tc_wipe may clear; NULL for none [-0, +1] */
+/* the header list at that index as C strings, NULL for none; they and their
+   text, which may be wiped, lie on the stack [-0, +2 at most] */
 const char *const *tc_headers_read (lua_State *L, int list, tc_client *c,
-                                    int arg, size_t *bytes);
+                                    int arg, tc_buffer **text);
 void tc_client_hide (lua_State *L, tc_client *c, tc_slice secret);
 
 #endif

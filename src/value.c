@@ -164,6 +164,19 @@ void tc_value_push (lua_State *L, tc_slice json) {
   tc_value_push_token(L, &j, tc_json_next(&j));
 }
 
+static int invalid (lua_State *L, const tc_json *j) {
+  return tc_fail(L, "protocol", "invalid JSON at byte %d: %s",
+                 (int)(j->at - j->start) + 1, tc_json_why(j));
+}
+
+int tc_value_check (lua_State *L, int arg, tc_slice *json) {
+  tc_json j;
+  json->ptr = luaL_checklstring(L, arg, &json->len);
+  tc_json_init(&j, json->ptr, json->len, TC_JSON_DEPTH);
+  return tc_json_skip(&j, json) && tc_json_next(&j) == TC_JSON_END
+           ? 0 : invalid(L, &j);
+}
+
 /* core.decode(text): strict JSON to Lua, or nil, err (kind "protocol") */
 static int decode (lua_State *L) {
   size_t len;
@@ -174,8 +187,7 @@ static int decode (lua_State *L) {
   if (push_value(L, &j, tc_json_next(&j)) && tc_json_next(&j) == TC_JSON_END)
     return 1;
   lua_settop(L, 1);
-  return tc_fail(L, "protocol", "invalid JSON at byte %d: %s",
-                 (int)(j.at - j.start) + 1, tc_json_why(&j));
+  return invalid(L, &j);
 }
 
 /* ---- envelope, for tests and for tools ---- */
@@ -297,6 +309,8 @@ int tc_picker_new (lua_State *L) {
     const char *path;
     lua_rawgeti(L, 1, i + 1);
     path = lua_tolstring(L, -1, &len);
+    luaL_argcheck(L, path != NULL && len <= total, 1, "the paths have changed");
+    total -= len;
     memcpy(to, path, len);
     luaL_argcheck(L, split_path(&p->paths[i], to, len), 1,
                   "a path is names with single dots between, at most 8");

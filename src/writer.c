@@ -9,16 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "call.h"
 #include "failure.h"
 #include "lines.h"
 #include "rows.h"
 #include "value.h"
-#if defined(__has_include)
-#if __has_include("call.h")
-#include "call.h"
-#define TC_HAS_CALL
-#endif
-#endif
 
 #define WRITER_MT "taskclient.writer"
 
@@ -96,8 +91,8 @@ static bool page_columns (lua_State *L, writer *w, const tc_page *p) {
 
 /* ---- pages ---- */
 
-int tc_writer_add_page (lua_State *L, int arg, tc_slice data) {
-  writer *w = check_open(L, arg);
+static int add_page (lua_State *L, tc_slice data) {
+  writer *w = check_open(L, 1);
   tc_lines *l = &w->lines;
   unsigned long long before = l->rows;
   tc_page p;
@@ -113,28 +108,21 @@ int tc_writer_add_page (lua_State *L, int arg, tc_slice data) {
   return 1;
 }
 
-static int checked_text (lua_State *L) {
-  tc_slice data;
-  tc_json j;
-  data.ptr = luaL_checklstring(L, 2, &data.len);
-  tc_json_init(&j, data.ptr, data.len, TC_JSON_DEPTH);
-  if (!tc_json_skip(&j, &data) || tc_json_next(&j) != TC_JSON_END)
-    return tc_fail(L, "protocol", "invalid JSON at byte %d: %s",
-                   (int)(j.at - j.start) + 1, tc_json_why(&j));
-  return tc_writer_add_page(L, 1, data);
+static int add_call (lua_State *L, tc_call *call) {
+  return call->verdict.kind != NULL
+           ? tc_call_push_err(L, call)
+           : add_page(L, call->verdict.envelope.data);
 }
 
 /* writer:page(call or text): rows written, or nil, err */
 static int page (lua_State *L) {
+  tc_slice data;
+  int failed;
   check_open(L, 1);
-#ifdef TC_HAS_CALL
-  if (lua_type(L, 2) == LUA_TUSERDATA) {
-    tc_slice data;
-    int failed = tc_call_data(L, 2, &data);
-    return failed != 0 ? failed : tc_writer_add_page(L, 1, data);
-  }
-#endif
-  return checked_text(L);
+  if (lua_type(L, 2) == LUA_TUSERDATA)
+    return tc_call_read(L, 2, add_call);
+  failed = tc_value_check(L, 2, &data);
+  return failed != 0 ? failed : add_page(L, data);
 }
 
 /* ---- rows made in Lua ---- */
@@ -156,7 +144,7 @@ static bool is_utf8 (lua_State *L) {
 /* pushes the column's name: the entry of the list, or its field name */
 static void check_name (lua_State *L, writer *w, int i) {
   if (tc_rawgeti(L, 2, i) == LUA_TTABLE) {
-    lua_getfield(L, -1, "name");
+    tc_getfield(L, -1, "name");
     lua_remove(L, -2);
   }
   luaL_argcheck(L, lua_type(L, -1) == LUA_TSTRING, 2,

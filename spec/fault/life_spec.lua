@@ -2,6 +2,7 @@
 -- forked; and what two of them must not share. Against the fault server.
 
 local fault = require "spec.support.fault"
+local gc = require "spec.support.gc"
 local process = require "spec.support.process"
 local wait = require "spec.support.wait"
 local wire = require "spec.support.wire"
@@ -104,6 +105,47 @@ describe("a call in flight", function()
       assert.same({ call }, core.step(0))
       fs:script { default = { { "read" }, { "stall" } } }
     end
+  end)
+
+  it("may be closed while it is read, and is whole all the same", function()
+    local client = wire.linkis(fs.url)
+    local expected = {}
+    for i = 1, 40 do expected[i] = "value " .. i .. " \" quoted" end
+    local rows = {}
+    for i = 1, 50 do rows[i] = { "cell " .. i } end
+    fs:script {
+      { match = "/get", { "read" }, { "send", fault.linkis(expected) } },
+      { match = "/openFile", { "read" }, { "send", fault.linkis {
+        type = "2", metadata = { { columnName = "a", dataType = "string", comment = "" } },
+        fileContent = rows } } },
+    }
+    local path = os.tmpname()
+    for moment = 1, 12 do
+      local get = client:start("get", { id = "1" })
+      local page = client:start("openFile", { path = "/a" })
+      local written = client:start("openFile", { path = "/a" })
+      wire.finish { get, page, written }
+      local writer = assert(core.writer(path, { overwrite = true }))
+      local left, closing, got, shown, count = 0
+      local result, page_of, add = get.result, page.page, writer.page
+      gc.each(function()
+        left = left - 1
+        if left == 0 then closing:close() end
+      end, function()
+        left, closing = moment, get
+        got = { pcall(result, get) }
+        left, closing = moment, page
+        shown = { pcall(page_of, page) }
+        left, closing = moment, written
+        count = { pcall(add, writer, written) }
+      end)
+      -- false: closed before it was asked, which raises
+      if got[1] then assert.same(expected, got[2]) end
+      if shown[1] then assert.same(rows, shown[2].rows) end
+      if count[1] then assert.equal(50, count[2]) end
+      writer:discard()
+    end
+    os.remove(path)
   end)
 
   it("makes the descriptor readable when it is to be looked at", function()
