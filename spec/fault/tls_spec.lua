@@ -1,6 +1,8 @@
 -- TLS is checked: who the server is, for which name, until when, how old the
 -- protocol; and nothing is sent to a server that does not pass (F23).
 
+local paths = require "spec.support.paths"
+local process = require "spec.support.process"
 local tls = require "spec.support.tls"
 local wire = require "spec.support.wire"
 
@@ -51,6 +53,31 @@ describe("a TLS client", function()
     local cert, key = ours:certificate "ancient"
     local url = ours:serve(cert, key, { "-tls1_1", "-cipher", "DEFAULT:@SECLEVEL=0" })
     refused(url, { ca_file = ours.ca })
+  end)
+
+  it("refuses TLS 1.1 also where the system would allow it", function()
+    local cert, key = ours:certificate "allowed"
+    local url = ours:serve(cert, key, { "-tls1_1", "-cipher", "DEFAULT:@SECLEVEL=0" })
+    local config = ours.dir .. "/weak.cnf"
+    local file = assert(io.open(config, "w"))
+    file:write("openssl_conf = start\n[start]\nssl_conf = ssl\n[ssl]\nsystem_default = weak\n"
+      .. "[weak]\nMinProtocol = TLSv1.0\nCipherString = DEFAULT:@SECLEVEL=0\n")
+    file:close()
+    local code, out, err = process.run({ paths.lua, "-e", (
+      "package.path = './lua/?.lua;./?.lua;' .. package.path "
+      .. "package.cpath = './%s/%s/?.so;' .. package.cpath "
+      .. "local wire = require 'spec.support.wire' "
+      .. "local value, err = wire.read(wire.linkis('%s', { ca_file = '%s' })) "
+      .. "print(value and 'connected' or err.kind)"):format(paths.build, paths.lua, url, ours.ca) },
+      { env = { OPENSSL_CONF = config }, timeout = 30 })
+    assert.equal(0, code, err)
+    assert.equal("tls\n", out)
+  end)
+
+  it("speaks HTTP/1.1, though the server would rather do more", function()
+    local cert, key = ours:certificate "modern"
+    local url = ours:serve(cert, key, { "-alpn", "h2,http/1.1" })
+    assert(wire.read(wire.linkis(url, { ca_file = ours.ca }), { timeout = 5 }))
   end)
 
   it("takes anybody's word only when told that it is insecure", function()
