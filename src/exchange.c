@@ -332,6 +332,7 @@ tc_exchange *tc_exchange_start (tc_endpoint *e, tc_request *r,
     return refuse(x, r, TC_FAULT_MEMORY, 0, fault, code);
   if ((error = open_file(x)) != 0)
     return refuse(x, r, fault_of_file(error), error, fault, code);
+  if (!r->fresh) tc_loop_look(e->loop, x->started);
   if (e->flying_count >= e->flying_most) wait_in_line(x);
   else if (!take_off(x))
     return refuse(x, r, TC_FAULT_MEMORY, 0, fault, code);

@@ -19,6 +19,7 @@
 #define EVENTS 64
 #define POOL_MOST 256L
 #define RETRY_WATCH 0.05
+#define FRESH_LOOK 0.001 /* a system call before each of many calls is dear */
 #define AGES 1e9 /* seconds; what is asked for later than that never comes */
 
 /* ---- once for the process ---- */
@@ -305,11 +306,24 @@ static void watch_missing (tc_loop *l) {
   }
 }
 
+/* An idle connection that was closed, or on which something came that nobody
+   asked for: libcurl (7.88) would take it for the answer to the next request. */
+static void retire (tc_loop *l, const tc_event *event) {
+  size_t fd = (size_t)event->fd;
+  bool heard = (event->events & (TC_POLL_IN | TC_POLL_ERROR)) != 0;
+  if (fd < l->socket_room && (l->sockets[fd] & OURS) != 0) {
+    if (heard) shutdown(event->fd, SHUT_RDWR);
+  }
+  else
+    heard = true; /* not ours any more */
+  tc_poller_watch(&l->poller, event->fd, heard ? 0 : TC_POLL_IN);
+}
+
 static void serve (tc_loop *l, const tc_event *event) {
   size_t fd = (size_t)event->fd;
   int mask = 0;
   if (fd >= l->socket_room || (l->sockets[fd] & WANTED) == 0) {
-    tc_poller_watch(&l->poller, event->fd, 0); /* an idle one was closed */
+    retire(l, event);
     return;
   }
   if (event->events & TC_POLL_IN) mask |= CURL_CSELECT_IN;
@@ -319,16 +333,26 @@ static void serve (tc_loop *l, const tc_event *event) {
 }
 
 /* false: a signal came, which somebody above may want to hear of */
-static bool turn (tc_loop *l, double seconds) {
+static bool look (tc_loop *l, double seconds) {
   tc_event events[EVENTS];
   int n = tc_poller_wait(&l->poller, events, EVENTS, seconds);
+  l->looked = tc_now();
   for (int i = 0; i < n; i++) serve(l, &events[i]);
+  return n >= 0;
+}
+
+void tc_loop_look (tc_loop *l, double now) {
+  if (now - l->looked > FRESH_LOOK) look(l, 0);
+}
+
+static bool turn (tc_loop *l, double seconds) {
+  bool quiet = look(l, seconds);
   run_timers(l);
   if (l->missing) watch_missing(l);
   collect(l);
   expire(l);
   if (l->alarm < HUGE_VAL && l->alarm <= tc_now()) l->alarm = HUGE_VAL;
-  return n >= 0;
+  return quiet;
 }
 
 double tc_loop_timeout (const tc_loop *l) {

@@ -92,6 +92,7 @@ struct tc_loop {
   double due;              /* when libcurl wants a call; HUGE_VAL: never */
   double queue_due;        /* first deadline among those that wait */
   double alarm;            /* asked for by a host; HUGE_VAL: none */
+  double looked;           /* when events were last asked for */
   size_t active;
   tc_list done;
   tc_endpoint *endpoints;
@@ -103,6 +104,8 @@ unsigned tc_curl_failures (void); /* failed allocations so far */
 void tc_list_add (tc_list *list, tc_exchange *x);
 void tc_list_remove (tc_list *list, tc_exchange *x);
 
+/* at what has come meanwhile, idle connections too, before one is used */
+void tc_loop_look (tc_loop *l, double now);
 void tc_loop_kick (tc_loop *l); /* let libcurl begin what was added */
 void tc_loop_arm (tc_loop *l);  /* let whoever waits on the descriptor know */
 void tc_loop_sweep (tc_loop *l); /* an exchange has failed */

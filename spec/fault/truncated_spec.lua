@@ -1,6 +1,7 @@
 -- A reply that is not whole is never a success, however it was framed (F10).
 
 local fault = require "spec.support.fault"
+local wait = require "spec.support.wait"
 local wire = require "spec.support.wire"
 
 local TORTURE = os.getenv "TASKCLIENT_TORTURE"
@@ -134,6 +135,21 @@ describe("a read", function()
       assert.equal(expected, err and err.kind or value == 9)
       assert.equal(expected == true, os.remove(path) == true)
     end
+  end)
+
+  it("is not what came unasked on a connection that was idle", function()
+    local stale = fault.linkis { task = { taskID = 99 } }
+    fs:script {
+      { connection = 1, times = 1, { "read" }, { "send", FRAMINGS.length }, { "hold", "idle" },
+        { "send", stale }, { "stall" } },
+      { { "read" }, { "send", FRAMINGS.length } },
+    }
+    local client = wire.linkis(fs.url)
+    assert(wire.read(client))
+    fs:release "idle"
+    wait.nap(0.05) -- on its way: nobody can tell when it is there
+    assert.equal(7, assert(wire.read(client)).task.taskID)
+    assert.equal(2, #fs:requests())
   end)
 
   it("does not take bytes of one reply for the next", function()
