@@ -51,6 +51,19 @@ describe("a deadline", function()
     end
   end)
 
+  it("of idleness ends a call, unless it may rightly be silent", function()
+    fs:script { default = { { "read" }, { "stall" } } }
+    local client, started = wire.linkis(fs.url, { idle_timeout = 1 }), wait.now()
+    local idle = client:start("get", { id = "1" }, { timeout = 20 })
+    local silent = client:start("status", { id = "exec_1" }, { timeout = 4 })
+    wire.finish { idle }
+    assert.is_true(wait.now() - started < 3)
+    assert.equal("timeout", select(2, idle:result()).kind)
+    assert.is_false(silent:done())
+    wire.finish { silent }
+    assert.is_true(wait.now() - started >= 3.98)
+  end)
+
   it("of a submit leaves its outcome unknown", function()
     fs:script { default = { { "stall" } } }
     local value, err = wire.submit(wire.linkis(fs.url), { timeout = 0.3 })
