@@ -67,7 +67,7 @@ describe("a secret", function()
     assert.equal(1, #trap:requests "^GET http://gateway.invalid:9001/api")
   end)
 
-  it("is not taken from .netrc, nor are TLS secrets written", function()
+  it("is not taken from .netrc", function()
     local home = process.tempdir()
     local file = assert(io.open(home .. "/.netrc", "w"))
     file:write "machine 127.0.0.1 login canary password canary\n"
@@ -89,6 +89,7 @@ describe("a secret", function()
     assert.truthy(request.bytes:find("\r\nToken-User: hadoop\r\n", 1, true))
     assert.is_nil(request.headers.expect)
     assert.is_nil(request.headers.cookie)
+    assert.equal("gzip", request.headers["accept-encoding"])
   end)
 
   it("that the server echoes is not in the error", function()
