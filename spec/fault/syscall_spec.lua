@@ -135,6 +135,20 @@ describe("a system call that fails", function()
     assert.is_true(tried > 20, tried .. " tried")
   end)
 
+  -- a host's threads share its handlers: libcurl would change them back and forth
+  it("is not guarded against by changing what SIGPIPE does", function()
+    fs:script { default = { { "read" }, { "send", fault.linkis {} } } }
+    local code = ([[
+      local wire = require "spec.support.wire"
+      for _ = 1, 3 do assert(wire.read(wire.linkis "%s")) end]]):format(fs.url)
+    local status, _, err = process.run({ "strace", "-f", "-e", "trace=rt_sigaction",
+      "lua5.4", "-e", code },
+      { env = { LUA_PATH = package.path, LUA_CPATH = package.cpath }, timeout = 60 })
+    assert.equal(0, status, err)
+    assert.truthy(err:find("rt_sigaction", 1, true), err)
+    assert.is_nil(err:find("SIGPIPE", 1, true), err)
+  end)
+
   -- in a process of its own, where the signal would be the end
   it("because the peer has left is no signal for us", function()
     fs:script { default = { { "read", 100 }, { "rst" } } }
