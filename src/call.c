@@ -17,14 +17,14 @@
 #define GC_STEP (256 * 1024) /* the collector is told of so many bytes */
 #define GC_MOST 100000       /* KiB at once */
 
-tc_call *tc_call_check (lua_State *L, int arg) {
+static tc_call *check (lua_State *L, int arg) {
   return luaL_checkudata(L, arg, CALL_MT);
 }
 
 /* for the methods: a call that was collected and brought back is no use */
 static tc_call *live_call (lua_State *L) {
   tc_call *call = tc_self(L);
-  if (call == NULL) call = tc_call_check(L, 1);
+  if (call == NULL) call = check(L, 1);
   luaL_argcheck(L, call->exchange != NULL, 1, "the call has been collected");
   return call;
 }
@@ -243,7 +243,7 @@ static int result (lua_State *L) {
 }
 
 int tc_call_read (lua_State *L, int arg, tc_reader *reader) {
-  tc_call *call = tc_call_check(L, arg);
+  tc_call *call = check(L, arg);
   luaL_argcheck(L, call->operation->decoder == TC_DECODE_DATA, arg,
                 "call of an operation without data");
   luaL_argcheck(L, call->exchange != NULL, arg, "the call has been collected");
@@ -323,7 +323,7 @@ static int info (lua_State *L) {
 /* ---- the type ---- */
 
 static int collect (lua_State *L) {
-  tc_call *call = tc_call_check(L, 1);
+  tc_call *call = check(L, 1);
   if (call->exchange != NULL) {
     tc_state_forget(L, tc_exchange_tag(call->exchange));
     tc_exchange_free(call->exchange);
@@ -336,14 +336,14 @@ static int collect (lua_State *L) {
 
 /* frees the reply now; a call that is still in flight is cancelled */
 static int close_call (lua_State *L) {
-  tc_call *call = tc_call_check(L, 1);
+  tc_call *call = check(L, 1);
   if (call->exchange != NULL && !tc_exchange_done(call->exchange))
     return cancel(L);
   return call->readers > 0 ? 0 : collect(L);
 }
 
 static int to_string (lua_State *L) {
-  tc_call *call = tc_call_check(L, 1);
+  tc_call *call = check(L, 1);
   const char *state = "ended";
   if (call->exchange == NULL) state = "collected";
   else if (!tc_exchange_done(call->exchange)) state = "in flight";

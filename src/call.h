@@ -23,7 +23,6 @@ typedef struct tc_call {
 
 int tc_call_start (lua_State *L); /* client:start(operation, args, opts) */
 int tc_call_verify (lua_State *L); /* start without sending */
-tc_call *tc_call_check (lua_State *L, int arg);
 /* what the reader makes of the call at arg, which has been judged. Raises when
    the call is still in flight, or its operation has no data */
 typedef int tc_reader (lua_State *L, tc_call *call);

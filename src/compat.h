@@ -70,23 +70,6 @@ static inline void tc_compat_rawsetp (lua_State *L, int i, const void *p) {
   lua_rawset(L, i);
 }
 
-static inline const char *tc_compat_tolstring (lua_State *L, int i,
-                                               size_t *len) {
-  i = tc_compat_absindex(L, i);
-  if (luaL_callmeta(L, i, "__tostring")) return lua_tolstring(L, -1, len);
-  switch (lua_type(L, i)) {
-    case LUA_TNUMBER:
-    case LUA_TSTRING: lua_pushvalue(L, i); break;
-    case LUA_TBOOLEAN:
-      lua_pushstring(L, lua_toboolean(L, i) ? "true" : "false");
-      break;
-    case LUA_TNIL: lua_pushliteral(L, "nil"); break;
-    default:
-      lua_pushfstring(L, "%s: %p", luaL_typename(L, i), lua_topointer(L, i));
-  }
-  return lua_tolstring(L, -1, len);
-}
-
 static inline lua_Integer tc_compat_tointegerx (lua_State *L, int i,
                                                 int *isnum) {
   lua_Number n = lua_tonumber(L, i);
@@ -99,7 +82,6 @@ static inline lua_Integer tc_compat_tointegerx (lua_State *L, int i,
 #undef luaL_setfuncs
 #undef luaL_testudata
 #undef luaL_setmetatable
-#undef luaL_newlib
 #undef lua_tointegerx
 #define lua_absindex tc_compat_absindex
 #define luaL_setfuncs tc_compat_setfuncs
@@ -107,12 +89,9 @@ static inline lua_Integer tc_compat_tointegerx (lua_State *L, int i,
 #define luaL_setmetatable tc_compat_setmetatable
 #define lua_rawgetp tc_compat_rawgetp
 #define lua_rawsetp tc_compat_rawsetp
-#define luaL_tolstring tc_compat_tolstring
 #define lua_tointegerx tc_compat_tointegerx
 #define lua_rawlen(L, i) lua_objlen(L, (i))
 #define luaL_checkversion(L) ((void)(L))
-#define luaL_newlib(L, l) (lua_newtable(L), luaL_setfuncs(L, (l), 0))
-#define lua_pushglobaltable(L) lua_pushvalue((L), LUA_GLOBALSINDEX)
 
 /* a table beside a userdata: its environment in 5.1, a user value later */
 #define tc_getuservalue(L, i) lua_getfenv(L, (i))

@@ -375,8 +375,6 @@ bool tc_endpoint_closed (const tc_endpoint *e) {
 
 const char *tc_endpoint_host (const tc_endpoint *e) { return e->host; }
 
-tc_loop *tc_endpoint_loop (const tc_endpoint *e) { return e->loop; }
-
 /* ---- session ---- */
 
 void tc_endpoint_forget_session (tc_endpoint *e) {

@@ -240,7 +240,7 @@ static int64_t nested_code (const char *text, size_t len) {
 }
 
 /* what was the cause tells more than what came of it (linkis-wire 2.4) */
-int64_t tc_envelope_code (const char *text, size_t len) {
+static int64_t any_code (const char *text, size_t len) {
   int64_t code = len > 0 ? nested_code(text, len) : 0;
   if (code != 0 || len == 0)
     return code;
@@ -278,7 +278,7 @@ static void find_code (tc_envelope *e, const reply *r) {
   if (e->code == 0)
     e->code = coded(&r->members[DATA]);
   if (e->code == 0)
-    e->code = tc_envelope_code(e->message.ptr, e->message.len);
+    e->code = any_code(e->message.ptr, e->message.len);
 }
 
 /* ---- shapes ---- */
@@ -370,7 +370,7 @@ static void read_text (tc_envelope *e, const char *body, size_t len,
   e->message.ptr = body;
   e->message.len = len;
   if (!e->ok)
-    e->code = tc_envelope_code(body, len);
+    e->code = any_code(body, len);
 }
 
 /* true when the text holds one complete scalar, such as true or "ok" */

@@ -38,7 +38,5 @@ typedef struct tc_envelope {
 void tc_envelope_read (tc_envelope *e, const char *body, size_t len,
                        int http_status);
 const char *tc_shape_name (tc_shape shape);
-/* the number in "error code(错误码): 80010," or "errCode: 21304 ," texts */
-int64_t tc_envelope_code (const char *text, size_t len);
 
 #endif

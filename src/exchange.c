@@ -124,6 +124,8 @@ static void end_file (tc_exchange *x) {
 
 /* ---- from flying to done ---- */
 
+static void start_next (tc_endpoint *e); /* of those that wait */
+
 static void land (tc_exchange *x) {
   tc_endpoint *e = x->endpoint;
   tc_exchange_read(x);
@@ -144,7 +146,7 @@ void tc_exchange_ended (tc_exchange *x, CURLcode rc) {
   fail(x, tc_exchange_fault(x, rc), (int)rc);
   land(x);
   tc_loop_deliver(e->loop, x);
-  if (e->waiting.first != NULL) tc_exchange_next(e);
+  if (e->waiting.first != NULL) start_next(e);
 }
 
 static void leave_queue (tc_exchange *x) {
@@ -171,7 +173,7 @@ void tc_exchange_cancel (tc_exchange *x, tc_fault fault) {
     fail(x, fault, 0);
     land(x);
     tc_loop_deliver(e->loop, x);
-    if (!e->closed) tc_exchange_next(e);
+    if (!e->closed) start_next(e);
   }
   tc_loop_arm(e->loop);
 }
@@ -259,7 +261,7 @@ static bool take_off (tc_exchange *x) {
   return true;
 }
 
-void tc_exchange_next (tc_endpoint *e) {
+static void start_next (tc_endpoint *e) {
   while (e->waiting.first != NULL && e->flying_count < e->flying_most) {
     tc_exchange *x = e->waiting.first;
     tc_list_remove(&e->waiting, x);

@@ -43,7 +43,7 @@ static void in_child (void) { fork_generation++; }
 
 /* libcurl says "out of memory" for too long a header as well (F14), hence
    the counting; the module is never unloaded, so the functions stay */
-bool tc_curl_ready (void) {
+static bool curl_set_up (void) {
   pthread_mutex_lock(&curl_lock);
   if (!curl_ready &&
       curl_global_init_mem(CURL_GLOBAL_DEFAULT, counted_malloc, free,
@@ -180,7 +180,7 @@ static void set_up (tc_loop *l) {
 
 tc_loop *tc_loop_new (void) {
   tc_loop *l;
-  if (!tc_curl_ready() || (l = calloc(1, sizeof *l)) == NULL) return NULL;
+  if (!curl_set_up() || (l = calloc(1, sizeof *l)) == NULL) return NULL;
   l->refs = 1;
   l->due = l->queue_due = l->alarm = HUGE_VAL;
   l->generation = fork_generation;

@@ -98,7 +98,6 @@ struct tc_loop {
   tc_endpoint *endpoints;
 };
 
-bool tc_curl_ready (void);   /* global set-up, once; false: no memory */
 unsigned tc_curl_failures (void); /* failed allocations so far */
 
 void tc_list_add (tc_list *list, tc_exchange *x);
@@ -125,7 +124,6 @@ const char *tc_curl_header (CURL *c, const char *name);
 void tc_exchange_read (tc_exchange *x); /* fills the reply, but for fault */
 tc_fault tc_exchange_fault (const tc_exchange *x, CURLcode rc);
 void tc_exchange_ended (tc_exchange *x, CURLcode rc);
-void tc_exchange_next (tc_endpoint *e); /* starts what waits */
 void tc_exchange_expire (tc_endpoint *e, double now, double *due);
 
 #endif

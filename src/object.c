@@ -18,10 +18,6 @@ void *tc_object_new (lua_State *L, size_t size, const char *mt, int class,
   return object;
 }
 
-void tc_object_fields (lua_State *L, int object) {
-  tc_getslot(L, object, FIELDS);
-}
-
 /* the core's methods are the second upvalue */
 static int lookup (lua_State *L) {
   lua_settop(L, 2);
@@ -90,7 +86,7 @@ int tc_fields (lua_State *L) {
   if (luaL_testudata(L, 1, TC_CLIENT_MT) == NULL &&
       luaL_testudata(L, 1, TC_JOB_MT) == NULL)
     return luaL_argerror(L, 1, "client or job expected");
-  tc_object_fields(L, 1);
+  tc_getslot(L, 1, FIELDS);
   return 1;
 }
 

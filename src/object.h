@@ -22,7 +22,6 @@ void tc_type_open (lua_State *L, const char *mt, const luaL_Reg *methods,
 /* the same for a client or job [-0, +0]; methods are looked up after fields and class */
 void tc_object_type (lua_State *L, const char *mt, const luaL_Reg *methods,
                      const luaL_Reg *meta);
-void tc_object_fields (lua_State *L, int object); /* [-0, +1] */
 int tc_fields (lua_State *L);                     /* core.fields(object) */
 
 /* a buffer on the stack, which goes with it even when Lua raises [-0, +1] */

@@ -111,7 +111,6 @@ void tc_endpoint_close (tc_endpoint *e); /* ends what is in flight */
 void tc_endpoint_release (tc_endpoint *e);
 bool tc_endpoint_closed (const tc_endpoint *e);
 const char *tc_endpoint_host (const tc_endpoint *e); /* host:port */
-tc_loop *tc_endpoint_loop (const tc_endpoint *e);
 /* the constructor's headers replaced, for exchanges that start from now on;
    false: no memory, and the old ones stay */
 bool tc_endpoint_set_headers (tc_endpoint *e, const char *const *headers);

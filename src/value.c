@@ -150,18 +150,14 @@ static bool push_value (lua_State *L, tc_json *j, tc_token t) {
   }
 }
 
-void tc_value_push_token (lua_State *L, tc_json *j, tc_token t) {
+void tc_value_push (lua_State *L, tc_slice json) {
   int top = lua_gettop(L);
-  if (push_value(L, j, t))
+  tc_json j;
+  tc_json_trust(&j, json);
+  if (push_value(L, &j, tc_json_next(&j)))
     return;
   lua_settop(L, top);
   lua_pushnil(L);
-}
-
-void tc_value_push (lua_State *L, tc_slice json) {
-  tc_json j;
-  tc_json_trust(&j, json);
-  tc_value_push_token(L, &j, tc_json_next(&j));
 }
 
 static int invalid (lua_State *L, const tc_json *j) {
@@ -297,7 +293,8 @@ static size_t check_paths (lua_State *L, int arg) {
   return total;
 }
 
-int tc_picker_new (lua_State *L) {
+/* core.picker {"task.status", …} */
+static int new_picker (lua_State *L) {
   size_t total = check_paths(L, 1);
   tc_picker *p = (tc_picker *)lua_newuserdata(L, sizeof *p + total);
   char *to = p->text;
@@ -442,7 +439,7 @@ static int pick_reply (lua_State *L) {
 static const luaL_Reg functions[] = {
   {"decode", decode},
   {"envelope", envelope},
-  {"picker", tc_picker_new},
+  {"picker", new_picker},
   {"pick", pick_reply},
   {NULL, NULL}
 };

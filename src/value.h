@@ -15,13 +15,11 @@
 void tc_value_push (lua_State *L, tc_slice json);        /* [-0, +1] */
 /* 0 and the one document that the text at arg is, or what tc_fail gives */
 int tc_value_check (lua_State *L, int arg, tc_slice *json);
-void tc_value_push_token (lua_State *L, tc_json *j, tc_token t); /* [-0, +1] */
 void tc_value_push_text (lua_State *L, tc_slice raw, bool escaped); /* [-0,+1] */
 
 /* a picker: up to TC_PICKS dotted paths found in one pass without a table */
 #define TC_PICKS 16
 typedef struct tc_picker tc_picker;
-int tc_picker_new (lua_State *L); /* core.picker {"task.status", …} [-1, +1] */
 tc_picker *tc_picker_check (lua_State *L, int arg);
 int tc_picker_push (lua_State *L, const tc_picker *p, tc_slice data);
                              /* one value a path, nil when absent: [-0, +n] */
