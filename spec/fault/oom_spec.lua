@@ -5,6 +5,7 @@
 local cjson = require "cjson"
 local fault = require "spec.support.fault"
 local process = require "spec.support.process"
+local tls = require "spec.support.tls"
 
 local FOLDER = "file:///result/12"
 local SAMPLE = 25 -- runs each
@@ -41,42 +42,64 @@ local RULES = {
 }
 
 describe("memory that runs out", function()
-  local fs, dir
-  setup(function() fs, dir = fault.start(), process.tempdir() end)
+  local fs, dir, ours, theirs
+  setup(function()
+    fs, dir, ours, theirs = fault.start(), process.tempdir(), tls.authority(), tls.authority()
+  end)
   teardown(function()
     fs:stop()
+    ours:stop()
+    theirs:stop()
     os.execute("rm -rf " .. process.quote(dir))
   end)
 
   local environment = { LUA_PATH = package.path, LUA_CPATH = package.cpath }
 
-  local function run(where, how, first, stride, most)
-    local code, out, err = process.run({ HOST, where, how, tostring(first), tostring(stride),
-      tostring(most), "spec/support/oom_session.lua", fs.url, dir },
-      { env = environment, timeout = 3000 })
+  local function run(where, how, first, stride, most, session)
+    local argv = { HOST, where, how, tostring(first), tostring(stride), tostring(most) }
+    for _, word in ipairs(session) do argv[#argv + 1] = word end
+    local code, out, err = process.run(argv, { env = environment, timeout = 3000 })
     assert.equal(0, code, out .. err)
     return tonumber(out:match "runs (%d+), failed 0\n"), out
   end
 
   -- how many there are, by the number a run without failure counts
-  local function count(where)
+  local function count(where, session)
     fs:script(RULES)
-    local _, out = run(where, "once", 1000000000, 1, 1)
+    local _, out = run(where, "once", 1000000000, 1, 1, session)
     return assert(tonumber(out:match "allocations (%d+)"))
   end
+
+  local function day() return { "spec/support/oom_session.lua", fs.url, dir } end
 
   for _, where in ipairs { "lua", "c" } do
     for _, how in ipairs { "once", "sticky" } do
       it(("does no harm: %s, %s"):format(where, how), function()
-        local all = count(where)
+        local all = count(where, day())
         assert.is_true(all > 100)
         local stride = TORTURE and 1 or math.ceil(all / SAMPLE)
         fs:script(RULES)
-        local runs = run(where, how, math.random(stride), stride, all)
+        local runs = run(where, how, math.random(stride), stride, all, day())
         assert.is_true(runs >= all / stride - 2, runs .. " runs")
         local submits = #fs:requests "^POST .*/submit"
         assert.is_true(submits <= runs + 2, submits .. " submits in " .. runs .. " runs")
       end)
     end
+  end
+
+  -- in OpenSSL too, which keeps blocks of its own
+  for _, how in ipairs { "once", "sticky" } do
+    it("makes no wrong certificate a right one: " .. how, function()
+      local session = { "spec/support/oom_tls_session.lua", ours.ca,
+        ours:serve(ours:certificate("good-" .. how)),
+        ours:serve(ours:certificate("other-" .. how, { names = "DNS:other.example" })),
+        theirs:serve(theirs:certificate("stranger-" .. how)) }
+      environment.OOM_KEPT = "1"
+      finally(function() environment.OOM_KEPT = nil end)
+      local all = count("c", session)
+      assert.is_true(all > 1000)
+      local stride = TORTURE and 1 or math.ceil(all / SAMPLE)
+      assert.is_true(run("c", how, math.random(stride), stride, all, session) >= all / stride - 2)
+    end)
   end
 end)
