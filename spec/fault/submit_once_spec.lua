@@ -19,6 +19,14 @@ describe("a submit", function()
     assert.equal(1, #fs:requests "^POST /api/rest_j/v1/entrance/submit HTTP/1.1$")
   end)
 
+  it("of megabytes does not wait for a word of the server's", function()
+    fs:script { { match = "/submit", reply = REPLY } }
+    local client = wire.linkis(fs.url)
+    assert(wire.call(client, "submit", { body = ('{"code":"%s"}'):format(("x"):rep(3000000)) }))
+    assert.equal(1, #fs:requests "^POST")
+    assert.is_nil(fs:requests()[1].headers.expect)
+  end)
+
   it("never goes out on a connection that was used before", function()
     fs:script { { match = "/submit", reply = REPLY }, { match = "^GET", reply = fault.linkis {} } }
     local client = wire.linkis(fs.url)
