@@ -80,10 +80,12 @@ void tc_json_trust (tc_json *j, tc_slice text) {
 
 /* ---- strings ---- */
 
-/* length of the UTF-8 sequence at p, 0 when wrong, -1 when cut by the end */
-static int utf8_length (const unsigned char *p, const unsigned char *end) {
+int tc_utf8_length (const char *at, const char *end) {
+  const unsigned char *p = (const unsigned char *)at;
   unsigned char low = 0x80, high = 0xBF;
   int len = p[0] < 0xE0 ? 2 : p[0] < 0xF0 ? 3 : 4, i;
+  if (p[0] < 0x80)
+    return 1;
   if (p[0] < 0xC2 || p[0] > 0xF4)
     return 0;
   switch (p[0]) { /* overlong, surrogates, beyond U+10FFFF */
@@ -94,7 +96,7 @@ static int utf8_length (const unsigned char *p, const unsigned char *end) {
     default: break;
   }
   for (i = 1; i < len; i++) {
-    if (p + i >= end)
+    if (at + i >= end)
       return -1;
     if (p[i] < low || p[i] > high)
       return 0;
@@ -106,9 +108,8 @@ static int utf8_length (const unsigned char *p, const unsigned char *end) {
 
 /* runs of non-ASCII characters are long in CJK text: stay in the loop */
 static const char *pass_utf8 (tc_json *j, const char *p) {
-  const unsigned char *end = (const unsigned char *)j->end;
   while (p < j->end && (unsigned char)*p >= 0x80) {
-    int len = utf8_length((const unsigned char *)p, end);
+    int len = tc_utf8_length(p, j->end);
     if (len <= 0) {
       fail(j, len == 0 ? TC_JSON_UTF8 : TC_JSON_CUT, p);
       return NULL;

@@ -185,29 +185,25 @@ void tc_judge (tc_verdict *v, const tc_service *s, const tc_operation *op,
 
 /* ---- foreign bytes in our messages ---- */
 
-static size_t utf8_length (tc_slice s, size_t at) {
-  unsigned char c = (unsigned char)s.ptr[at];
-  size_t len = c < 0x80 ? 1 : c >= 0xC2 && c < 0xE0 ? 2
-             : c >= 0xE0 && c < 0xF0 ? 3 : c >= 0xF0 && c < 0xF5 ? 4 : 0;
-  if (len > s.len - at) return 0;
-  for (size_t i = 1; i < len; i++)
-    if (((unsigned char)s.ptr[at + i] & 0xC0) != 0x80) return 0;
-  return len;
+/* C0, DEL, and the C1 that terminals obey too (U+009B begins a command) */
+static bool is_control (const char *p, int len) {
+  unsigned char c = (unsigned char)*p;
+  if (len == 2) return c == 0xC2 && (unsigned char)p[1] < 0xA0;
+  return c == 0x7F || (c < 0x20 && c != '\n' && c != '\t');
 }
 
 /* what a terminal or a log may be shown: valid UTF-8 without controls */
 bool tc_printable (tc_buffer *out, tc_slice text, size_t most) {
-  size_t at = 0;
-  while (at < text.len && out->len < most) {
-    size_t len = utf8_length(text, at);
-    unsigned char c = (unsigned char)text.ptr[at];
+  const char *p = text.ptr, *end = p + text.len;
+  while (p < end && out->len < most) {
+    int len = tc_utf8_length(p, end);
     tc_status status;
-    if (len == 0 || c == 0x7F || (c < 0x20 && c != '\n' && c != '\t'))
-      status = tc_buffer_addchar(out, len == 0 ? '?' : ' ');
+    if (len <= 0 || is_control(p, len))
+      status = tc_buffer_addchar(out, len <= 0 ? '?' : ' ');
     else
-      status = tc_buffer_add(out, text.ptr + at, len);
+      status = tc_buffer_add(out, p, (size_t)len);
     if (status != TC_OK) return false;
-    at += len == 0 ? 1 : len;
+    p += len <= 0 ? 1 : len;
   }
   return true;
 }

@@ -12,6 +12,24 @@ local IDS = {
   "$(a)",
 }
 
+describe("a server's text in an error", function()
+  it("is UTF-8 that no terminal takes for a command", function()
+    local fs = fault.start()
+    for bytes, shown in pairs {
+      ["\224\128\128"] = "???", ["\237\160\128"] = "???", ["\244\144\128\128"] = "????",
+      ["\240\128\128\128"] = "????", ["\255\214\208"] = "???", ["\194\15531m"] = " 31m",
+      ["\27[31m"] = " [31m", ["\0\127"] = "  ", ["\228\184\173\240\159\152\128\195\164"]
+        = "\228\184\173\240\159\152\128\195\164",
+    } do
+      fs:script { default = { { "read" }, { "send", fault.http(500, "no " .. bytes .. ".") } } }
+      local _, err = wire.read(wire.linkis(fs.url))
+      assert.equal("get: no " .. shown .. ".", err.message)
+      assert.equal("no " .. shown .. ".", err.body)
+    end
+    fs:stop()
+  end)
+end)
+
 describe("a hostile", function()
   local fs, client
   setup(function() fs = fault.start() end)
