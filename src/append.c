@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -18,6 +17,7 @@
 #include <unistd.h>
 
 #include "failure.h"
+#include "file.h"
 
 #define APPEND_MT "taskclient.append"
 
@@ -47,8 +47,7 @@ static int fail (lua_State *L, const append *a, int error) {
 static int fail_locked (lua_State *L, const append *a) {
   tc_fail(L, "io", "%s: locked, another process or client is using it",
           a->path);
-  lua_pushboolean(L, 1);
-  lua_setfield(L, -2, "locked");
+  tc_set_flag(L, "locked", true);
   return 2;
 }
 
@@ -85,24 +84,6 @@ static int lock (int fd) {
   return error == EWOULDBLOCK ? EAGAIN : error;
 }
 
-/* a new file's name is as durable as its content only after this */
-static void sync_folder (const char *path) {
-  const char *slash = strrchr(path, '/');
-  size_t len = slash != NULL ? (size_t)(slash - path) + 1 : 1;
-  char *folder = (char *)malloc(len + 1);
-  int fd;
-  if (folder == NULL)
-    return;
-  memcpy(folder, slash != NULL ? path : ".", len);
-  folder[len] = '\0';
-  fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd >= 0) {
-    fsync(fd);
-    close(fd);
-  }
-  free(folder);
-}
-
 static int open_file (append *a) {
   struct stat st;
   int error;
@@ -114,7 +95,7 @@ static int open_file (append *a) {
     return EINVAL;
   error = lock(a->fd);
   if (error == 0 && st.st_size == 0)
-    sync_folder(a->path);
+    tc_sync_folder(a->path); /* or a crash takes the name, and what is in it */
   return error;
 }
 
@@ -153,19 +134,6 @@ static int new (lua_State *L) {
 
 /* ---- methods ---- */
 
-static int write_all (int fd, const char *p, size_t len) {
-  while (len > 0) {
-    ssize_t n = write(fd, p, len);
-    if (n < 0 && errno == EINTR)
-      continue;
-    if (n <= 0)
-      return n == 0 ? EIO : errno;
-    p += n;
-    len -= (size_t)n;
-  }
-  return 0;
-}
-
 /* file:write(text): true, or nil, err and nothing written */
 static int append_write (lua_State *L) {
   append *a = check_open(L);
@@ -177,7 +145,7 @@ static int append_write (lua_State *L) {
     return refused;
   error = fstat(a->fd, &st) == 0 ? 0 : errno;
   if (error == 0) {
-    error = write_all(a->fd, text, len);
+    error = tc_write_all(a->fd, text, len);
     if (error != 0 && ftruncate(a->fd, st.st_size) != 0)
       a->broken = error;
   }

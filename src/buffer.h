@@ -12,6 +12,10 @@ typedef struct tc_slice {
   size_t len;
 } tc_slice;
 
+static inline char tc_lower (char c) {
+  return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
 typedef struct tc_buffer {
   char *ptr;    /* NULL while empty; otherwise ptr[len] is '\0' */
   size_t len;

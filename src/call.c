@@ -87,14 +87,10 @@ static int not_started (lua_State *L, const tc_call *call, tc_fault fault,
     tc_fail(L, "io", "%s: cannot write the file: %s", name, strerror(code));
   else
     tc_fail(L, tc_fault_kind(fault), "%s: out of memory", name);
-  lua_pushstring(L, name);
-  lua_setfield(L, -2, "operation");
-  lua_pushboolean(L, 0);
-  lua_setfield(L, -2, "retryable");
-  if (call->operation->flags & TC_CHANGES) {
-    lua_pushliteral(L, "not_sent");
-    lua_setfield(L, -2, "outcome");
-  }
+  tc_set_text(L, "operation", name);
+  tc_set_flag(L, "retryable", false);
+  if (call->operation->flags & TC_CHANGES)
+    tc_set_text(L, "outcome", "not_sent");
   return 2;
 }
 
@@ -301,18 +297,12 @@ static int push_info (lua_State *L, tc_call *call) {
   tc_set_text(L, "disposition", r->disposition);
   if (call->verdict.read)
     tc_set_text(L, "shape", tc_shape_name(call->verdict.envelope.shape));
-  lua_pushboolean(L, r->sent);
-  lua_setfield(L, -2, "sent");
-  lua_pushboolean(L, r->framed);
-  lua_setfield(L, -2, "framed");
+  tc_set_flag(L, "sent", r->sent);
+  tc_set_flag(L, "framed", r->framed);
   lua_pushinteger(L, (lua_Integer)r->bytes);
   lua_setfield(L, -2, "bytes");
-  lua_pushnumber(L, r->seconds);
-  lua_setfield(L, -2, "seconds");
-  if (r->retry_after >= 0) {
-    lua_pushnumber(L, r->retry_after);
-    lua_setfield(L, -2, "retry_after");
-  }
+  tc_set_number(L, "seconds", r->seconds);
+  if (r->retry_after >= 0) tc_set_number(L, "retry_after", r->retry_after);
   return 1;
 }
 

@@ -16,6 +16,7 @@
 #include "failure.h"
 #include "job.h"
 #include "object.h"
+#include "poller.h"
 #include "rows.h"
 #include "value.h"
 
@@ -201,9 +202,7 @@ static int alarm_at (lua_State *L) {
 /* ---- clocks and chance ---- */
 
 static int now (lua_State *L) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  lua_pushnumber(L, (lua_Number)t.tv_sec + (lua_Number)t.tv_nsec * 1e-9);
+  lua_pushnumber(L, (lua_Number)tc_now());
   return 1;
 }
 
@@ -249,27 +248,17 @@ static int random_hex (lua_State *L) {
 
 /* ---- the operation tables as data ---- */
 
-static void set (lua_State *L, const char *name, const char *value) {
-  lua_pushstring(L, value);
-  lua_setfield(L, -2, name);
-}
-
-static void set_flag (lua_State *L, const char *name, bool on) {
-  lua_pushboolean(L, on);
-  lua_setfield(L, -2, name);
-}
-
 static void push_param (lua_State *L, const tc_param *p) {
   static const char *const types[] = {
     "text", "integer", "boolean", "id", "opaque id", "fields"
   };
   static const char *const places[] = { "query", "path", "form" };
   lua_createtable(L, 0, 5);
-  set(L, "name", p->name);
-  set(L, "type", types[p->type]);
-  set(L, "where", places[p->where]);
-  set_flag(L, "required", p->required);
-  if (p->preset != NULL) set(L, "preset", p->preset);
+  tc_set_text(L, "name", p->name);
+  tc_set_text(L, "type", types[p->type]);
+  tc_set_text(L, "where", places[p->where]);
+  tc_set_flag(L, "required", p->required);
+  tc_set_text(L, "preset", p->preset);
 }
 
 static void push_operation (lua_State *L, const tc_operation *op) {
@@ -278,15 +267,14 @@ static void push_operation (lua_State *L, const tc_operation *op) {
   const tc_param *p = op->params;
   int n = 0;
   lua_createtable(L, 0, 10);
-  set(L, "name", op->name);
-  set(L, "verb", op->verb);
-  set(L, "path", op->path);
-  if (bodies[op->content] != NULL) set(L, "body", bodies[op->content]);
-  set(L, "result", decoders[op->decoder]);
-  set_flag(L, "changes", (op->flags & TC_CHANGES) != 0);
-  set_flag(L, "silent", (op->flags & TC_SILENT) != 0);
-  lua_pushnumber(L, op->timeout);
-  lua_setfield(L, -2, "timeout");
+  tc_set_text(L, "name", op->name);
+  tc_set_text(L, "verb", op->verb);
+  tc_set_text(L, "path", op->path);
+  tc_set_text(L, "body", bodies[op->content]);
+  tc_set_text(L, "result", decoders[op->decoder]);
+  tc_set_flag(L, "changes", (op->flags & TC_CHANGES) != 0);
+  tc_set_flag(L, "silent", (op->flags & TC_SILENT) != 0);
+  tc_set_number(L, "timeout", op->timeout);
   lua_newtable(L);
   for (; p != NULL && p->name != NULL; p++) {
     push_param(L, p);
@@ -329,7 +317,7 @@ int luaopen_taskclient_core (lua_State *L) {
   lua_newtable(L);
   module = lua_gettop(L);
   luaL_setfuncs(L, functions, 0);
-  set(L, "version", VERSION);
+  tc_set_text(L, "version", VERSION);
   open_state(L);
   tc_object_open(L);
   tc_failure_open(L, module);

@@ -150,15 +150,11 @@ static bool is_empty_array (const member *m) {
 
 /* ---- error numbers ---- */
 
-static char lower (char c) {
-  return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
-}
-
 /* where word (in lower case) begins in the text, or NULL */
 static const char *find (const char *p, const char *end, const char *word) {
   size_t len = strlen(word), i;
   for (; (size_t)(end - p) >= len; p++) {
-    for (i = 0; i < len && lower(p[i]) == word[i]; i++) continue;
+    for (i = 0; i < len && tc_lower(p[i]) == word[i]; i++) continue;
     if (i == len)
       return p;
   }

@@ -36,7 +36,17 @@ void tc_set_text (lua_State *L, const char *name, const char *value) {
 
 void tc_set_integer (lua_State *L, const char *name, int64_t n) {
   if (n == 0) return;
-  lua_pushinteger(L, (lua_Integer)n);
+  tc_push_int64(L, n);
+  lua_setfield(L, -2, name);
+}
+
+void tc_set_number (lua_State *L, const char *name, lua_Number n) {
+  lua_pushnumber(L, n);
+  lua_setfield(L, -2, name);
+}
+
+void tc_set_flag (lua_State *L, const char *name, int on) {
+  lua_pushboolean(L, on);
   lua_setfield(L, -2, name);
 }
 

@@ -15,6 +15,8 @@ void tc_failure_push (lua_State *L, const char *kind, const char *message); /* [
 /* fields of the table on top; NULL and 0 are left out */
 void tc_set_text (lua_State *L, const char *name, const char *value);
 void tc_set_integer (lua_State *L, const char *name, int64_t n);
+void tc_set_number (lua_State *L, const char *name, lua_Number n);
+void tc_set_flag (lua_State *L, const char *name, int on);
 
 void tc_failure_open (lua_State *L, int module); /* error_mt */
 

@@ -17,6 +17,7 @@
 
 #define BLOCK 65536     /* bytes gathered before they are written */
 #define TEMP_TRIES 100  /* names tried for the temporary file */
+#define FOLDER_MOST 4096 /* bytes of a path, of which the system takes no more */
 #define TEMP_NAME ".taskclient-%016llx.part"
 
 void tc_file_init (tc_file *f) {
@@ -121,21 +122,26 @@ int tc_file_open (tc_file *f, const char *path, bool overwrite) {
 
 /* ---- writing ---- */
 
-static int write_all (tc_file *f, const char *p, size_t len) {
+int tc_write_all (int fd, const char *p, size_t len) {
   while (len > 0) {
-    ssize_t n = write(f->fd, p, len);
+    ssize_t n = write(fd, p, len);
     if (n < 0 && errno == EINTR)
       continue;
     if (n <= 0)
-      return keep_error(f, n == 0 ? EIO : errno);
+      return n == 0 ? EIO : errno;
     p += n;
     len -= (size_t)n;
   }
   return 0;
 }
 
+static int put (tc_file *f, const char *p, size_t len) {
+  int error = tc_write_all(f->fd, p, len);
+  return error != 0 ? keep_error(f, error) : 0;
+}
+
 static int flush (tc_file *f) {
-  int error = write_all(f, f->pending.ptr, f->pending.len);
+  int error = put(f, f->pending.ptr, f->pending.len);
   tc_buffer_reset(&f->pending);
   return error;
 }
@@ -149,7 +155,7 @@ int tc_file_write (tc_file *f, const void *bytes, size_t len) {
     return f->error;
   f->written += len;
   if (len >= BLOCK)
-    return write_all(f, (const char *)bytes, len);
+    return put(f, (const char *)bytes, len);
   if (f->pending.cap == 0 && tc_buffer_reserve(&f->pending, BLOCK) != TC_OK)
     return keep_error(f, ENOMEM);
   tc_buffer_add(&f->pending, bytes, len); /* BLOCK bytes fit: cannot fail */
@@ -178,13 +184,17 @@ static int move_in_place (tc_file *f) {
   return rename(f->temp, f->path) == 0 ? 0 : errno;
 }
 
-/* Makes the new name durable. A folder that cannot be opened or synced on this
-   file system is no failure of the file. */
-static int sync_folder (char *temp) {
-  size_t folder = folder_length(temp);
+/* A folder that cannot be opened or synced on this file system is no failure
+   of the file. */
+int tc_sync_folder (const char *path) {
+  char folder[FOLDER_MOST] = ".";
+  size_t len = folder_length(path);
   int fd, error = 0;
-  temp[folder] = '\0';
-  fd = open(folder > 0 ? temp : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (len >= sizeof folder)
+    return 0;
+  if (len > 0)
+    memcpy(folder, path, len);
+  fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0)
     return 0;
   if (fsync(fd) != 0 && errno != EINVAL && errno != ENOTSUP)
@@ -225,7 +235,7 @@ int tc_file_commit (tc_file *f) {
     tc_file_discard(f);
     return error;
   }
-  error = sync_folder(f->temp);
+  error = tc_sync_folder(f->path);
   release(f);
   return error;
 }

@@ -35,4 +35,7 @@ int tc_file_write (tc_file *f, const void *bytes, size_t len);
 int tc_file_commit (tc_file *f);
 void tc_file_discard (tc_file *f); /* idempotent, also after commit */
 
+int tc_write_all (int fd, const char *p, size_t len);
+int tc_sync_folder (const char *path); /* makes the name in it durable */
+
 #endif

@@ -117,10 +117,6 @@ void tc_object_open (lua_State *L) {
 
 #define NAME_MOST 40
 
-static char lower (char c) {
-  return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
-}
-
 static size_t least (size_t a, size_t b, size_t c) {
   size_t m = a < b ? a : b;
   return m < c ? m : c;
@@ -136,7 +132,7 @@ static size_t distance (const char *a, const char *b) {
     row[0] = i;
     for (size_t j = 1; j <= lb; j++) {
       size_t above = row[j];
-      size_t same = lower(a[i - 1]) == lower(b[j - 1]) ? 0 : 1;
+      size_t same = tc_lower(a[i - 1]) == tc_lower(b[j - 1]) ? 0 : 1;
       row[j] = least(above + 1, row[j - 1] + 1, diagonal + same);
       diagonal = above;
     }

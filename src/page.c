@@ -149,14 +149,10 @@ bool tc_page_column (tc_json *columns, tc_column *c) {
 
 /* ---- kinds ---- */
 
-static char lower (char c) {
-  return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
-}
-
 static bool same_word (tc_slice text, const char *word) {
   size_t i;
   for (i = 0; i < text.len; i++)
-    if (lower(text.ptr[i]) != word[i]) /* stops at the word's end too */
+    if (tc_lower(text.ptr[i]) != word[i]) /* stops at the word's end too */
       return false;
   return word[i] == '\0';
 }
@@ -171,8 +167,8 @@ tc_kind tc_kind_of (tc_slice type) {
     {"boolean", TC_KIND_BOOL}
   };
   size_t i, len = 0;
-  while (len < type.len && lower(type.ptr[len]) >= 'a' &&
-         lower(type.ptr[len]) <= 'z')
+  while (len < type.len && tc_lower(type.ptr[len]) >= 'a' &&
+         tc_lower(type.ptr[len]) <= 'z')
     len++;
   type.len = len;
   for (i = 0; i < sizeof kinds / sizeof *kinds; i++)

@@ -188,11 +188,6 @@ static int decode (lua_State *L) {
 
 /* ---- envelope, for tests and for tools ---- */
 
-static void set_flag (lua_State *L, const char *name, bool flag) {
-  lua_pushboolean(L, flag);
-  lua_setfield(L, -2, name);
-}
-
 static void set_slice (lua_State *L, const char *name, tc_slice text) {
   if (text.len == 0)
     return;
@@ -227,9 +222,9 @@ static int envelope (lua_State *L) {
   lua_createtable(L, 0, 10);
   lua_pushstring(L, tc_shape_name(e.shape));
   lua_setfield(L, -2, "shape");
-  set_flag(L, "ok", e.ok);
-  set_flag(L, "login", e.login);
-  set_flag(L, "warning", e.warning);
+  tc_set_flag(L, "ok", e.ok);
+  tc_set_flag(L, "login", e.login);
+  tc_set_flag(L, "warning", e.warning);
   lua_pushinteger(L, e.status);
   lua_setfield(L, -2, "status");
   tc_push_int64(L, e.code);

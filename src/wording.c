@@ -141,10 +141,7 @@ static void add_reply_fields (lua_State *L, tc_client *c,
   tc_slice whole = { r->body.ptr, r->body.len };
   tc_slice body = before_params(whole);
   tc_set_integer(L, "http_status", r->http_status);
-  if (r->retry_after >= 0) {
-    lua_pushnumber(L, r->retry_after);
-    lua_setfield(L, -2, "retry_after");
-  }
+  if (r->retry_after >= 0) tc_set_number(L, "retry_after", r->retry_after);
   if (v->read) {
     tc_set_text(L, "shape", tc_shape_name(v->envelope.shape));
     tc_set_integer(L, "code", v->envelope.code);
@@ -165,8 +162,7 @@ int tc_call_push_err (lua_State *L, const tc_call *call) {
   tc_failure_push(L, v->kind, lua_tostring(L, -2));
   tc_set_text(L, "operation", call->operation->name);
   tc_set_text(L, "outcome", v->outcome);
-  lua_pushboolean(L, v->retryable);
-  lua_setfield(L, -2, "retryable");
+  tc_set_flag(L, "retryable", v->retryable);
   add_reply_fields(L, c, v, r);
   return 2;
 }
