@@ -74,6 +74,13 @@ describe("a bounded client", function()
     assert.is_true(#bomb > 60000 and #bomb < 100000)
     against({ { "read" }, { "send", fault.http(200, bomb, { "Content-Encoding: gzip" }) } },
       "too_large", 2)
+    -- and by how much it was packed, long before the limit
+    local large = wire.linkis(fs.url, { max_body = 2 ^ 30 })
+    fs:script { default = { { "read" },
+                            { "send", fault.http(200, bomb, { "Content-Encoding: gzip" }) } } }
+    local _, err, call = wire.read(large)
+    assert.equal("too_large", err.kind)
+    assert.is_true(call:info().bytes < 2 ^ 25)
   end)
 
   it("reads gzip when it is honest, and refuses a broken one", function()
