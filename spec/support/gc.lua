@@ -21,22 +21,24 @@ local function calm(pause, step)
   collectgarbage("setstepmul", step)
 end
 
----Calls `fn` whenever the collector has made a turn, as often as it can, while
----`body` runs.
-function M.each(fn, body)
-  local on = true
+---Runs `body`; at the n-th allocation in it that the collector looks at, `fn` is
+---called, as a finalizer. A turn of the collector each takes its time: small n.
+function M.nth(n, fn, body)
+  local left, pause, step = n, nil, nil
   local function again()
     finalizer(function()
-      if not on then return end
+      left = left - 1
+      if left > 0 then return again() end
+      if left < 0 then return end
+      calm(pause, step)
       fn()
-      again()
     end)
   end
-  again()
-  local pause, step = restless()
+  pause, step = restless()
   collectgarbage() -- the next turn begins by the new settings
+  again()
   local fine, err = pcall(body)
-  on = false
+  left = 0
   calm(pause, step)
   if not fine then error(err, 0) end
 end
