@@ -66,7 +66,7 @@ if not os.getenv "TASKCLIENT_LINKIS_URL" then
 end
 
 local load = {}
-for i, path in ipairs(found.load) do load[i] = "load_module " .. path .. ";" end
+for i, path in ipairs(found.load) do load[i] = ('load_module "%s";'):format(path) end
 write(dir .. "/nginx.conf", fill {
   load_modules = table.concat(load, "\n"), dir = dir, port = port,
   html = folder .. "/html",

@@ -215,6 +215,25 @@ describe("sandbox", function()
     end
   end)
 
+  it("does not mind spaces and other letters where it lies, nor where its state does", function()
+    local dir = process.tempdir() .. "/it's {a} ß"
+    finally(function() os.execute("rm -rf " .. process.quote((dir:gsub("/[^/]*$", "")))) end)
+    local quoted = process.quote(dir)
+    assert(os.execute(("mkdir %s && cp -R lua %s && ln -s %s %s/build"):format(quoted, quoted,
+      process.quote(ROOT .. "/build"), quoted)))
+    local script = "assert(require('taskclient.sandbox').start { dir = arg[1] }):stop() print 'ran'"
+    local code, out, err = process.run({
+      "sh", "-c", 'echo "$2" >"$1/s.lua"; lua5.4 "$1/s.lua" "$1"', "sh", dir, script,
+    }, { env = {
+      LUA_PATH = dir .. "/lua/?.lua;" .. dir .. "/lua/?/init.lua", LUA_CPATH = package.cpath } })
+    assert.are.equal(0, code, err)
+    assert.are.equal("ran\n", out)
+    assert.is_true(exists(dir .. "/state.sqlite"))
+    local _, why = sandbox.start { dir = 'a"b' }
+    assert.matches('may hold none of " \\ %$: a"b', tostring(why))
+    assert.is_false(exists 'a"b')
+  end)
+
   it("prints what its user needs when run by hand, and stops on Ctrl-C", function()
     local child = process.start { "lua5.4", "-e",
       ("package.path = %q\nrequire('taskclient.sandbox').main()"):format(

@@ -10,7 +10,7 @@ describe("the sandbox's nginx", function()
       io.write("none ", err)
     else
       io.write(found.bin, "\n", found.version, "\n", found.lua_path, "\n",
-        table.concat(found.load, " "), "\n")
+        table.concat(found.load, "\t"), "\n")
     end]]
 
   local function find(env)
@@ -25,7 +25,7 @@ describe("the sandbox's nginx", function()
     local code, _, err = process.run { bin, "-v" }
     assert.equal(0, code)
     assert.truthy(err:find(version, 1, true))
-    for path in load:gmatch "%S+" do
+    for path in load:gmatch "[^\t]+" do
       local file = assert(io.open(path, "rb"))
       file:close()
     end

@@ -6,9 +6,16 @@ local M = {}
 
 local MARK = "temporary" -- a file of this name: the sandbox made the folder and removes it
 
+---@return string path where temporary folders are made
+function M.parent()
+  local named = os.getenv "TMPDIR" or ""
+  return named ~= "" and named or "/tmp"
+end
+
 ---@return string path of a new temporary folder
 function M.temporary()
-  local dir = assert(uv.fs_mkdtemp((os.getenv "TMPDIR" or "/tmp") .. "/taskclient-sandbox-XXXXXX"))
+  local dir, reason = uv.fs_mkdtemp(M.parent() .. "/taskclient-sandbox-XXXXXX")
+  if not dir then error("cannot make a temporary folder: " .. reason, 0) end
   assert(io.open(dir .. "/" .. MARK, "w")):close()
   return dir
 end

@@ -7,8 +7,8 @@ $modules
 daemon off;
 master_process off;
 worker_processes 1;
-pid $dir/nginx.pid;
-error_log $dir/error.log warn;
+pid "$dir/nginx.pid";
+error_log "$dir/error.log" warn;
 events { worker_connections 4096; }
 http {
   access_log off;
@@ -19,11 +19,11 @@ http {
   keepalive_timeout 300s;
   keepalive_requests 1000000;
   reset_timedout_connection on;
-  client_body_temp_path $dir/tmp/body;
-  proxy_temp_path $dir/tmp/proxy;
-  fastcgi_temp_path $dir/tmp/fastcgi;
-  uwsgi_temp_path $dir/tmp/uwsgi;
-  scgi_temp_path $dir/tmp/scgi;
+  client_body_temp_path "$dir/tmp/body";
+  proxy_temp_path "$dir/tmp/proxy";
+  fastcgi_temp_path "$dir/tmp/fastcgi";
+  uwsgi_temp_path "$dir/tmp/uwsgi";
+  scgi_temp_path "$dir/tmp/scgi";
   underscores_in_headers on;
   merge_slashes off;
   lua_package_path "$lua_path;;";
@@ -54,7 +54,7 @@ http {
 ---@return string
 function M.text(found, values)
   local load = {}
-  for i, path in ipairs(found.load) do load[i] = "load_module " .. path .. ";" end
+  for i, path in ipairs(found.load) do load[i] = ('load_module "%s";'):format(path) end
   local fields = {
     second_date = "$second_date",
     modules = table.concat(load, "\n"), dir = values.dir,

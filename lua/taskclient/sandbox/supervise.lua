@@ -20,11 +20,12 @@ local state = { children = {} }
 -- Folder ------------------------------------------------------------------------------------------
 
 local function prepare_folder(options)
+  local wanted = options.dir or folder.parent()
+  if wanted:find '["\\$%c]' then -- it stands in quotes in nginx.conf
+    error(("the folder's name may hold none of \" \\ $: %s"):format(wanted), 0)
+  end
   state.temporary = not options.dir
   state.dir = options.dir and folder.make(options.dir) or folder.temporary()
-  if state.dir:find("[\"'$;{}%s]") then
-    error("the folder's name may hold no spaces, quotes or any of $;{}", 0)
-  end
   uv.fs_mkdir(state.dir .. "/tmp", 448)
 end
 
