@@ -10,7 +10,7 @@ DEPS_BUILD   := gcc libc6-dev libcurl4-openssl-dev liblua5.4-dev
 DEPS_RUN     := lua5.4
 DEPS_SANDBOX := lua-cjson lua-luv lua-sql-sqlite3 libssl3 libpcre2-8-0 zlib1g libcrypt1 \
                 ca-certificates openssl python3-minimal sqlite3
-DEPS_TEST    := curl procps lua-busted lua5.1 liblua5.1-0-dev luajit libluajit-5.1-dev \
+DEPS_TEST    := curl procps strace lua-busted lua5.1 liblua5.1-0-dev luajit libluajit-5.1-dev \
                 lua5.2 liblua5.2-dev lua5.3 liblua5.3-dev lua-cqueues lua-copas lua-system \
                 chromium chromium-driver
 DEPS_CHECK   := lua-check clang libclang-rt-14-dev valgrind
@@ -172,8 +172,8 @@ SHARE     = $(PREFIX)/share/taskclient
 MODULES   = $(shell cd lua && find taskclient -name '*.lua' -o -name '*.py' | sort)
 
 install-modules:
-	@install -d $(DESTDIR)$(INST_LIBDIR)/taskclient
-	install -m 644 $(call core,$(LUA)) $(DESTDIR)$(INST_LIBDIR)/taskclient/core.so
+	@install -d "$(DESTDIR)$(INST_LIBDIR)/taskclient"
+	install -m 644 $(call core,$(LUA)) "$(DESTDIR)$(INST_LIBDIR)/taskclient/core.so"
 	@for m in $(MODULES); do \
 	  install -d "$(DESTDIR)$(INST_LUADIR)/$$(dirname $$m)" && \
 	  install -m 644 lua/$$m "$(DESTDIR)$(INST_LUADIR)/$$m" || exit 1; done
@@ -181,8 +181,8 @@ install-modules:
 
 install: all install-modules
 	@if [ -d $(BUILD)/nginx ]; then \
-	  install -d $(DESTDIR)$(SHARE) && rm -rf $(DESTDIR)$(SHARE)/nginx && \
-	  cp -RP $(BUILD)/nginx $(DESTDIR)$(SHARE)/nginx; \
+	  install -d "$(DESTDIR)$(SHARE)" && rm -rf "$(DESTDIR)$(SHARE)/nginx" && \
+	  cp -RP $(BUILD)/nginx "$(DESTDIR)$(SHARE)/nginx"; \
 	else echo "the sandbox also needs nginx: make $(BUILD)/nginx, then install again"; fi
 
 # what luarocks calls: it names the folders, and the headers by LUA_INC
@@ -191,8 +191,8 @@ rock:
 	@$(MAKE) --no-print-directory LUA=rock all
 
 uninstall:
-	rm -rf $(DESTDIR)$(INST_LUADIR)/taskclient $(DESTDIR)$(INST_LIBDIR)/taskclient \
-	  $(DESTDIR)$(SHARE)
+	rm -rf "$(DESTDIR)$(INST_LUADIR)/taskclient" "$(DESTDIR)$(INST_LIBDIR)/taskclient" \
+	  "$(DESTDIR)$(SHARE)"
 
 clean:
 	rm -rf $(BUILD)
