@@ -69,6 +69,8 @@ local load = {}
 for i, path in ipairs(found.load) do load[i] = ('load_module "%s";'):format(path) end
 write(dir .. "/nginx.conf", fill {
   load_modules = table.concat(load, "\n"), dir = dir, port = port,
+  -- started by root, nginx serves as a user who may not read root's folders
+  user = read "id -u" == "0" and "user root;" or "",
   html = folder .. "/html",
   lua_path = found.lua_path .. folder .. "/?.lua;" .. root .. "/?.lua;" .. root .. "/?/init.lua",
   lua_cpath = cpath,

@@ -11,6 +11,7 @@ Nginx.__index = Nginx
 
 local TEMPLATE = [[
 $modules
+$user
 daemon off;
 worker_processes $workers;
 pid $dir/nginx.pid;
@@ -43,11 +44,11 @@ local function write(path, text)
   file:close()
 end
 
-local function root()
-  local pipe = assert(io.popen("pwd", "r"))
-  local path = pipe:read "*l"
+local function line_of(command)
+  local pipe = assert(io.popen(command, "r"))
+  local line = pipe:read "*l"
   pipe:close()
-  return path
+  return line
 end
 
 local function locations(list)
@@ -72,9 +73,11 @@ function M.start(opts)
   local found = assert(require("taskclient.sandbox.nginx").find())
   local dir = process.tempdir()
   local load = {}
-  for i, path in ipairs(found.load) do load[i] = "load_module " .. path .. ";" end
+  for i, path in ipairs(found.load) do load[i] = ('load_module "%s";'):format(path) end
   local values = {
-    modules = table.concat(load, "\n"), dir = dir, root = root(), lua_path = found.lua_path,
+    modules = table.concat(load, "\n"), dir = dir, root = line_of "pwd", lua_path = found.lua_path,
+    -- started by root, it would serve as a user who may not read root's folders
+    user = line_of "id -u" == "0" and "user root;" or "",
     build = os.getenv "TASKCLIENT_BUILD" or "build", workers = tostring(opts.workers or 1),
     pool = opts.pool == false and "" or "thread_pool taskclient threads=1;",
     env = environment(opts.env), http = opts.http or "", server = locations(opts.locations),
