@@ -8,8 +8,7 @@ BUILD    ?= build
 # the Debian packages by purpose; .ci/deps.sh installs what is missing
 DEPS_BUILD   := gcc libc6-dev libcurl4-openssl-dev liblua5.4-dev
 DEPS_RUN     := lua5.4
-DEPS_SANDBOX := lua-cjson lua-luv lua-sql-sqlite3 libssl3 libpcre2-8-0 zlib1g libcrypt1 \
-                ca-certificates openssl python3-minimal sqlite3
+DEPS_SANDBOX := lua-cjson lua-luv lua-sql-sqlite3 ca-certificates openssl python3-minimal sqlite3
 DEPS_TEST    := curl procps strace lua-busted lua5.1 liblua5.1-0-dev luajit libluajit-5.1-dev \
                 lua5.2 liblua5.2-dev lua5.3 liblua5.3-dev lua-cqueues lua-copas lua-system \
                 chromium chromium-driver

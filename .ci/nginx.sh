@@ -5,7 +5,7 @@
 set -eu
 
 PACKAGES="nginx libnginx-mod-http-ndk libnginx-mod-http-lua
-  lua-resty-core lua-resty-lrucache libluajit2-5.1-2 libpcre3"
+  lua-resty-core lua-resty-lrucache"
 
 target=$1
 if ! command -v apt-get >/dev/null 2>&1; then
@@ -19,10 +19,17 @@ mkdir -p "$parent"
 work=$(mktemp -d "$parent/nginx.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 chmod 755 "$work"
-mkdir "$work/debs" "$work/root"
+mkdir "$work/debs" "$work/root" "$work/libs"
 
+# The libraries of the Lua module are others in each Debian: the first LuaJIT
+# that it names, and the old PCRE where it names that.
+libraries() {
+  depends=$(LC_ALL=C apt-cache depends libnginx-mod-http-lua 2>/dev/null | sed -n 's/.*Depends: //p')
+  echo "$depends" | grep '^libluajit' | head -n 1
+  echo "$depends" | grep -x libpcre3
+}
 fetch() { # the sandboxed user of apt may not write here: warns, works
-  (cd "$work/debs" && apt-get download -q $PACKAGES) >"$work/log" 2>&1
+  (cd "$work/debs" && apt-get download -q $PACKAGES $(libraries)) >"$work/log" 2>&1
 }
 update() {
   root=
@@ -36,14 +43,13 @@ fetch || { update && fetch; } || {
 }
 for deb in "$work"/debs/*.deb; do dpkg -x "$deb" "$work/root"; done
 
-# /lib and /usr/lib are one place on a merged system, two in the packages
-mkdir "$work/root/libs"
-find "$work/root/lib" "$work/root/usr/lib" \
-  \( -name 'libpcre.so.*' -o -name 'libluajit-5.1.so.*' \) \
-  -exec cp -P {} "$work/root/libs/" \;
+# in /lib or /usr/lib, as each package has it
+find "$work/root" \( -name 'libpcre.so.*' -o -name 'libluajit-5.1.so.*' \) \
+  -exec cp -P {} "$work/libs/" \;
 rm -rf "$work/root/lib" "$work/root/etc" "$work/root/var" \
   "$work/root/usr/share/man" "$work/root/usr/share/lintian" \
   "$work/root/usr/lib/"*-linux-gnu*
+mv "$work/libs" "$work/root/libs"
 
 cat >"$work/root/nginx" <<'EOF'
 #!/bin/sh
