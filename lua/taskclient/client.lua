@@ -41,7 +41,7 @@ M.Client = Client
 ---@param environment table<string, string> option -> variable
 ---@return table opts a copy
 function M.settings(where, given, schema, environment)
-  options.check(where, given, schema, 4)
+  options.check(where, given, schema)
   local opts = {}
   for name, value in each(given or {}) do opts[name] = value end
   for name, variable in each(environment) do
@@ -49,10 +49,10 @@ function M.settings(where, given, schema, environment)
     if opts[name] == nil and value ~= "" then opts[name] = value end
   end
   if opts.url == nil then
-    options.raise(where, ("option 'url' is missing (or set %s)"):format(environment.url), 4)
+    options.raise(where, ("option 'url' is missing (or set %s)"):format(environment.url))
   end
   local complaint = options.url_complaint(opts.url)
-  if complaint then options.raise(where, complaint, 4) end
+  if complaint then options.raise(where, complaint) end
   return opts
 end
 
@@ -62,7 +62,7 @@ local function header_list(where, headers)
   for name, value in each(headers or {}) do
     local pair = type(name) == "number" and value or { name, value }
     if type(pair) ~= "table" or type(pair[1]) ~= "string" or pair[2] == nil then
-      options.raise(where, "option 'headers': a table of names and values expected", 6)
+      options.raise(where, "option 'headers': a table of names and values expected")
     end
     list[#list + 1] = { pair[1], pair[2] }
   end
@@ -93,7 +93,7 @@ end
 local function chosen_host(where, opts)
   if opts.host == nil then return nil end
   local found, why = host.find(opts.host)
-  if not found then options.raise(where, why, 6) end
+  if not found then options.raise(where, why) end
   return found
 end
 
@@ -122,11 +122,12 @@ function M.new(where, service, opts, class, fields, more)
   more.url, more.headers, more.cookie = opts.url, fields.headers, cookie_text(opts.cookies)
   more.fields = fields
   for _, name in ipairs(TO_CORE) do more[name] = opts[name] end
-  local client, err = core.client(service, more, class)
+  local fine, client, err = pcall(core.client, service, more, class)
+  if not fine then options.again(where, client) end
   if not client then return nil, err end
   if M.in_the_open(opts) and (opts.password or opts.token) then
     if opts.allow_plaintext == false then
-      options.raise(where, "a password or token over http; use https", 4)
+      options.raise(where, "a password or token over http; use https")
     end
     client:trace("warn", { what = "plaintext", url = fields.url })
   end
@@ -139,10 +140,10 @@ end
 ---@param client userdata
 ---@param jobs userdata[]
 function M.check_jobs(where, client, jobs)
-  options.argument(where, "jobs", jobs, "table", 3)
+  options.argument(where, "jobs", jobs, "table")
   for i, job in ipairs(jobs) do
     if type(job) ~= "userdata" or job.client ~= client then
-      options.raise(where, ("jobs[%d]: a job of this client expected"):format(i), 3)
+      options.raise(where, ("jobs[%d]: a job of this client expected"):format(i))
     end
   end
 end

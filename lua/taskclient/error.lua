@@ -117,6 +117,9 @@ function M.hint(err)
   if kind == "http" and (err.http_status == 404 or err.http_status == 405) then
     return "no such address there: another server or version? see option 'url'"
   end
+  if kind == "io" and tostring(err.message):find "exists" then
+    return "overwrite = true replaces it"
+  end
   return code and HINTS[code] or KIND_HINTS[kind]
 end
 

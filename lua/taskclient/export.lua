@@ -93,7 +93,7 @@ end
 local function format_of(path, opts)
   local format = opts.format or path:match "%.(%w+)$" == "xlsx" and "xlsx" or "csv"
   if format ~= "csv" and format ~= "xlsx" then
-    options.raise("export", options.unknown("format", format, { "csv", "xlsx" }), 3)
+    options.raise("export", options.unknown("format", format, { "csv", "xlsx" }))
   end
   return format
 end

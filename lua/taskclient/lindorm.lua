@@ -67,11 +67,13 @@ local HANDLE = {
 ---@param what string|table
 ---@return userdata job
 function Client:attach(what)
+  options.argument("attach", "id or handle", what, "text|table")
   local handle = type(what) == "table" and what or { id = what }
-  options.check("attach", handle, HANDLE, 2, "field")
+  options.check("attach", handle, HANDLE, "field")
   local id = handle.id
   if handle.service and handle.service ~= "lindorm" then
-    options.raise("attach", "a Lindorm procId or handle expected")
+    options.raise("attach", ("a Lindorm procId or handle expected, got one of %q"):format(
+      handle.service:sub(1, 60)))
   end
   if #id > 512 or id:find "[%c%s/%%?#\\]" or id:match "^%.%.?$" then
     options.raise("attach", "id: a procId has no blanks and none of / \\ % ? #")
@@ -130,7 +132,7 @@ local function extra_states(given)
   for word, state in each(given or {}) do
     if type(word) ~= "string" or not OURS[state] then
       options.raise("lindorm", "option 'states': maps the server's words to queued, running, "
-        .. "succeeded, failed or cancelled", 4)
+        .. "succeeded, failed or cancelled")
     end
     states[word:lower()] = state
   end
@@ -145,7 +147,7 @@ function M.new(given)
   local opts = client_module.settings("lindorm", given, SCHEMA, ENVIRONMENT)
   if type(opts.password) == "function" then opts.password = opts.password() end
   if (opts.user == nil) ~= (opts.password == nil) then
-    options.raise("lindorm", "options 'user' and 'password' belong together", 3)
+    options.raise("lindorm", "options 'user' and 'password' belong together")
   end
   local client, err = client_module.new("lindorm", "lindorm", opts, client_class,
     { user = opts.user, words = extra_states(opts.states) },

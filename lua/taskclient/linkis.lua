@@ -206,6 +206,7 @@ end
 ---@return table|nil err nil: it has not failed
 ---@return table|nil cause why that is not known
 function Job:error(info)
+  if info ~= nil then options.argument("error", "info", info, "table") end
   local record, cause = info
   if not record then
     record, cause = self:info()
@@ -282,11 +283,13 @@ local HANDLE = {
 ---@param what integer|string|table
 ---@return userdata job
 function Client:attach(what)
+  options.argument("attach", "id or handle", what, "integer|text|table")
   local handle = type(what) == "table" and what or { id = what }
-  options.check("attach", handle, HANDLE, 2, "field")
+  options.check("attach", handle, HANDLE, "field")
   local id = history.task_id(handle.id)
   if not id or handle.service and handle.service ~= "linkis" then
-    options.raise("attach", "a Linkis task id or handle expected")
+    options.raise("attach", ("a Linkis task id or handle expected, got %q"):format(
+      tostring(not id and handle.id or handle.service):sub(1, 60)))
   end
   local fields = core.fields(self)
   return core.job(self, fields.job_class, {
@@ -358,13 +361,13 @@ local function credentials(where, given, opts)
     opts.token = nil
   end
   if opts.token and opts.password then
-    options.raise(where, "a token or a password, not both", 4)
+    options.raise(where, "a token or a password, not both")
   end
   if (opts.token or opts.password) and not opts.user then
-    options.raise(where, "option 'user' is missing beside the token or password", 4)
+    options.raise(where, "option 'user' is missing beside the token or password")
   end
   if opts.proxy_user and not opts.password and not (opts.token and opts.token_login) then
-    options.raise(where, "option 'proxy_user' needs a session: give a password, or token_login", 4)
+    options.raise(where, "option 'proxy_user' needs a session: give a password, or token_login")
   end
 end
 
@@ -376,11 +379,11 @@ function M.new(given)
   local opts = client_module.settings("linkis", given, SCHEMA, ENVIRONMENT)
   credentials("linkis", given, opts)
   if opts.creator and opts.creator:find "[-%s%c]" then
-    options.raise("linkis", "option 'creator': no '-' and no blanks", 3)
+    options.raise("linkis", "option 'creator': no '-' and no blanks")
   end
   local known = opts.version and version.fields(opts.version) or {}
   if opts.version and not next(known) then
-    options.raise("linkis", "option 'version': a version such as '1.8.0' expected", 3)
+    options.raise("linkis", "option 'version': a version such as '1.8.0' expected")
   end
   local live = session.new(opts)
   local client, err = client_module.new("linkis", "linkis", opts, client_class, {

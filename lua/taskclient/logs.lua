@@ -311,10 +311,10 @@ end
 
 local function restore(self, saved)
   if type(saved.state) ~= "table" or saved.version ~= VERSION then
-    options.raise("logs", "option 'from': not what a log cursor's save() gave", 3)
+    options.raise("logs", "option 'from': not what a log cursor's save() gave")
   end
   if tonumber(saved.job_id) ~= tonumber(self.job.id) then
-    options.raise("logs", "option 'from': saved from the log of another job", 3)
+    options.raise("logs", "option 'from': saved from the log of another job")
   end
   self.given, self.skip = saved.lines or 0, saved.skip or 0
   self.by_file, self.done = saved.by_file, saved.done

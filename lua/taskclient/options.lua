@@ -105,15 +105,8 @@ local function mismatch(value, types)
   return rule.expected
 end
 
---- Raises a complaint about an argument, at the line `level` calls up.
----@param where string function name, with the argument: "submit", "wait"
----@param complaint string
----@param level integer|nil default 2: the caller of the caller
-function M.raise(where, complaint, level)
-  error(("bad argument to '%s' (%s)"):format(where, complaint), (level or 2) + 1)
-end
-
--- The level of the first function that is not ours, seen from the caller.
+-- The level of the first function that is not ours, seen from the caller: what lies between is
+-- not the same on every Lua, for a tail call leaves a level behind on one and none on another.
 local function outside()
   local here = debug.getinfo(1, "S").source:gsub("options%.lua$", "")
   for level = 3, 60 do
@@ -126,12 +119,20 @@ local function outside()
   return 1
 end
 
+--- Raises a complaint about an argument, at the user's own line.
+---@param where string the public function's name: "submit", "wait"
+---@param complaint string
+function M.raise(where, complaint)
+  error(("bad argument to '%s' (%s)"):format(where, complaint), outside())
+end
+
 --- Raises what the core has raised about an argument, at the user's own line.
+---@param where string
 ---@param complaint any
-function M.again(complaint)
+function M.again(where, complaint)
   if type(complaint) ~= "string" then error(complaint, 0) end
-  error((complaint:gsub("^.-bad argument #%d+ to '[^']*'", "bad argument to 'call'")),
-    outside() + 1)
+  error((complaint:gsub("^.-bad argument #%d+ to '[^']*'", ("bad argument to '%s'"):format(where))),
+    outside())
 end
 
 --- Refuses a single argument of a wrong type.
@@ -139,12 +140,10 @@ end
 ---@param name string the argument's name or position
 ---@param value any
 ---@param types string type words joined by "|"
----@param level integer|nil
-function M.argument(where, name, value, types, level)
+function M.argument(where, name, value, types)
   local expected = mismatch(value, types)
   if expected then
-    M.raise(where, ("%s: %s expected, got %s"):format(name, expected, shown(value)),
-      (level or 2) + 1)
+    M.raise(where, ("%s: %s expected, got %s"):format(name, expected, shown(value)))
   end
 end
 
@@ -183,17 +182,15 @@ end
 ---@param where string function name for the message
 ---@param given table|nil
 ---@param schema table<string, string>
----@param level integer|nil default 2: the line that called the public function
 ---@param what string|nil "option" (default) or "field"
 ---@return table given
-function M.check(where, given, schema, level, what)
-  level = (level or 2) + 1
+function M.check(where, given, schema, what)
   if given == nil then given = {} end
   if type(given) ~= "table" then
-    M.raise(where, ("table of %ss expected, got %s"):format(what or "option", shown(given)), level)
+    M.raise(where, ("table of %ss expected, got %s"):format(what or "option", shown(given)))
   end
   local complaint = M.complaint(given, schema, what or "option")
-  if complaint then M.raise(where, complaint, level) end
+  if complaint then M.raise(where, complaint) end
   return given
 end
 

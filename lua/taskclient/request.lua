@@ -100,7 +100,7 @@ local function start(state)
   local client = state.client
   local ok, call, err = pcall(client.start, client, state.operation, state.args,
     start_options(state))
-  if not ok then options.again(call) end
+  if not ok then options.again("call", call) end
   return call, err
 end
 
@@ -111,7 +111,7 @@ local function log_in(state)
   if not live.live then
     local fine, why = pcall(client.check, client, state.operation, state.args,
       start_options(state))
-    if not fine then options.again(why) end
+    if not fine then options.again("call", why) end
   end
   local ok, err = session.ready(client)
   state.generation = live.generation

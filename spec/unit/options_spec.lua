@@ -1,6 +1,7 @@
 -- Wrong arguments: what is said about them, and at whose line.
 
 local options = require "taskclient.options"
+local taskclient = require "taskclient"
 
 local SCHEMA = { timeout = "duration", code = "!text", size = "count", pick = "string|table" }
 
@@ -36,16 +37,87 @@ describe("option tables", function()
     end)
   end
 
-  it("raise at the line of the public function's caller", function()
-    local function public(opts)
-      options.check("public", opts, SCHEMA)
-      return true
-    end
-    local line = debug.getinfo(1, "l").currentline + 1
-    local ok, message = pcall(function() public { code = 1 } end)
-    assert.is_false(ok)
-    assert.matches(("options_spec.lua:%d: bad argument to 'public'"):format(line), message)
+end)
+
+describe("a wrong argument", function()
+  local linkis = assert(taskclient.linkis { url = "http://127.0.0.1:1" })
+  local lindorm = assert(taskclient.lindorm { url = "http://127.0.0.1:1" })
+  local job, load = linkis:attach(1), lindorm:attach "proc-1"
+  local run = assert(taskclient.journal(os.tmpname()))
+  teardown(function()
+    run:close()
+    os.remove(run.path)
   end)
+
+  local WRONG = { -- what is called, and what its complaint must say
+    { "linkis { ulr = 1 }", "unknown option 'ulr'; did you mean 'url'?",
+      function() taskclient.linkis { ulr = 1 } end },
+    { "linkis { headers }", "a header value with a control character",
+      function() taskclient.linkis { url = "http://a", headers = { a = "b\r\nc" } } end },
+    { "linkis { version }", "a version such as '1.8.0' expected",
+      function() taskclient.linkis { url = "http://a", version = "new" } end },
+    { "lindorm { states }", "maps the server's words",
+      function() taskclient.lindorm { url = "http://a", states = { A = "done" } } end },
+    { "lindorm.csv", "field 'columns' is missing", function() taskclient.lindorm.csv {} end },
+    { "lindorm.table", "lindorm.table", function() taskclient.lindorm.table { table = "t" } end },
+    { "submit()", "spec: table expected, got nothing", function() linkis:submit() end },
+    { "submit: a field", "unknown field 'cod'; did you mean 'code'?",
+      function() linkis:submit { cod = 1 } end },
+    { "submit: an option", "unknown option 'adpot'; did you mean 'adopt'?", function()
+      linkis:submit({ code = "x", run_type = "sql", engine = "spark-3" }, { adpot = 1 })
+    end },
+    { "lindorm submit", "field 'instances' is missing",
+      function() lindorm:submit { src = "a", dst = "b", reader = {}, writer = {} } end },
+    { "attach()", "id or handle: .* got nothing", function() linkis:attach() end },
+    { "attach: an id", 'task id or handle expected, got "%.%./x"',
+      function() linkis:attach "../x" end },
+    { "attach: a handle of the other server", 'expected, got "proc%-1"',
+      function() linkis:attach(load:handle()) end },
+    { "call: an operation", "no operation 'statsu'", function() linkis:call("statsu", {}) end },
+    { "call: an argument", "'id' is missing", function() linkis:call("get", {}) end },
+    { "list", "unknown option 'sicne'", function() linkis:list { sicne = 1 } end },
+    { "states", "jobs%[1%]: a job of this client", function() linkis:states { load } end },
+    { "wait", "unknown option 'timeuot'", function() job:wait { timeuot = 1 } end },
+    { "wait: a word", "'leave', 'abort' or a function expected, got 'kill'",
+      function() job:wait { on_interrupt = "kill" } end },
+    { "wait without a job", "is it called as job:wait?", function() job.wait() end },
+    { "wait_all: a nil among the jobs", "jobs%[1%]: a job expected, got nothing",
+      function() taskclient.wait_all { nil, job } end },
+    { "as_completed", "jobs: table expected, got 5", function() taskclient.as_completed(5) end },
+    { "logs", "unknown option 'folow'; did you mean 'follow'?",
+      function() job:logs { folow = true } end },
+    { "error", "info: table expected", function() job:error(5) end },
+    { "submit_many", "specs: table or function expected, got 5",
+      function() linkis:submit_many(5) end },
+    { "submit_many: an option", "did you mean 'active'?",
+      function() linkis:submit_many({}, { activ = 1 }) end },
+    { "finish", "on_end: function expected", function() linkis:submit_many({}):finish(5) end },
+    { "run:submit: no client", "client: a client expected, got nil",
+      function() run:submit "load" end },
+    { "run:submit: no spec", "spec: table expected, got nothing",
+      function() run:submit("load", linkis) end },
+    { "run:step", "name: non%-empty string expected, got 5", function() run:step(5, print) end },
+    { "run:resolve", "id: .* got nothing", function() run:resolve "load" end },
+    { "run:html", "path: non%-empty string expected, got nothing", function() run:html() end },
+    { "progress.bar", "did you mean 'color'?",
+      function() taskclient.progress.bar { colour = true } end },
+    { "printer", "unknown level 'loud'", function() taskclient.printer { level = "loud" } end },
+    { "sleep", "seconds, not negative expected, got %-1", function() taskclient.sleep(-1) end },
+    { "sandbox.start", "did you mean '1.9'?",
+      function() require("taskclient.sandbox").start { version = "9" } end },
+  }
+  for _, case in ipairs(WRONG) do
+    it("is told of at the user's own line: " .. case[1], function()
+      local ok, told = pcall(function()
+        case[3]() -- a level too far would be here
+      end)
+      assert.is_false(ok)
+      local info = debug.getinfo(case[3], "S")
+      local line = tonumber(told:match "options_spec%.lua:(%d+): ")
+      assert(line and line >= info.linedefined and line <= info.lastlinedefined, told)
+      assert.matches(case[2], told)
+    end)
+  end
 end)
 
 describe("URLs", function()

@@ -290,6 +290,10 @@ local function release(limit)
   if wake then wake() end
 end
 
+function Limit:__tostring()
+  return ("limit (%d free, %d waiting)"):format(self.free, #self.waiters)
+end
+
 --- Waits for a free place, then starts the function as a task; the place is
 --- free again when the task has ended.
 ---@param fn function

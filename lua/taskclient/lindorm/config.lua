@@ -33,13 +33,8 @@ function M.folder_complaint(path)
   end
 end
 
-local HERE = debug.getinfo(1, "S").short_src
-
--- Raises at the line that called the builder: the first one outside of this file.
 local function refuse(where, text, ...)
-  local level = 2
-  while debug.getinfo(level, "S").short_src == HERE do level = level + 1 end
-  options.raise("lindorm." .. where, text:format(...), level)
+  options.raise("lindorm." .. where, text:format(...))
 end
 
 local function check_folder(where, path)
@@ -80,7 +75,7 @@ end
 local FILE_SCHEMA = { path = "!text", columns = "!table" }
 
 local function file_reader(where, kind, given)
-  options.check("lindorm." .. where, given, FILE_SCHEMA, 3, "field")
+  options.check("lindorm." .. where, given, FILE_SCHEMA, "field")
   check_folder(where, given.path)
   local names, words = read_columns(where, kind, given.columns)
   return keep({ filePath = given.path, column = names }, kind, names, words)
@@ -138,7 +133,7 @@ end
 ---  header, delimiter, delimiter_key, separator
 ---@return table config
 function M.csv(given)
-  options.check("lindorm.csv", given, CSV_SCHEMA, 2, "field")
+  options.check("lindorm.csv", given, CSV_SCHEMA, "field")
   check_folder("csv", given.path)
   local columns, names, words = typed_columns(given)
   local config = { filePath = given.path, column = columns, header = given.header }
@@ -155,7 +150,7 @@ local ODPS_SCHEMA = {
 ---@param given table table, columns, partition ("pt=1"), partitions (read parallelism)
 ---@return table config
 function M.odps(given)
-  options.check("lindorm.odps", given, ODPS_SCHEMA, 2, "field")
+  options.check("lindorm.odps", given, ODPS_SCHEMA, "field")
   local partition = given.partition
   if type(partition) == "string" and partition ~= "" then
     partition = json.array { partition }
@@ -245,7 +240,7 @@ local function derived_columns(given)
 end
 
 local function check_writer(given)
-  options.check("lindorm.table", given, TABLE_SCHEMA, 3, "field")
+  options.check("lindorm.table", given, TABLE_SCHEMA, "field")
   local compression = given.compression
   if compression and compression ~= "zstd" and compression ~= "none" then
     refuse("table", "field 'compression': zstd or none, not '%s'", compression)

@@ -99,11 +99,9 @@ end
 
 --- Refuses a wrong spec at the caller's line.
 ---@param spec table
----@param level integer|nil
-function M.check(spec, level)
-  level = (level or 2) + 1
-  if type(spec) ~= "table" then options.argument("submit", "spec", spec, "table", level) end
-  options.check("submit", spec, M.SCHEMA, level, "field")
+function M.check(spec)
+  options.argument("submit", "spec", spec, "table")
+  options.check("submit", spec, M.SCHEMA, "field")
 end
 
 --- The operation's arguments.

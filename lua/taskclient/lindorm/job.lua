@@ -6,6 +6,7 @@ local core = require "taskclient.core"
 local failure = require "taskclient.error"
 local host = require "taskclient.host"
 local job_module = require "taskclient.job"
+local options = require "taskclient.options"
 local request = require "taskclient.request"
 local stages = require "taskclient.lindorm.stages"
 
@@ -188,6 +189,7 @@ end
 ---@return table|nil err nil: it has not failed
 ---@return table|nil cause why that is not known
 function Job:error(info)
+  if info ~= nil then options.argument("error", "info", info, "table") end
   local entry, cause
   if info then
     entry = entry_of(self.client, info)

@@ -132,10 +132,10 @@ end
 ---  (Unix seconds), id, run_type, instance, page_size; user and admin for administrators
 ---@return taskclient.History cursor for a generic `for`, or by `cursor:read()`
 function M.list(client, opts)
-  opts = options.check("list", opts, M.SCHEMA, 3)
+  opts = options.check("list", opts, M.SCHEMA)
   for _, state in ipairs(type(opts.state) == "table" and opts.state or { opts.state }) do
     if not KNOWN[state] then
-      options.raise("list", "option 'state': " .. options.unknown("state", state, STATES), 3)
+      options.raise("list", "option 'state': " .. options.unknown("state", state, STATES))
     end
   end
   return M.open(client, opts)

@@ -41,14 +41,12 @@ end
 
 --- Refuses a wrong spec at the caller's line.
 ---@param spec table
----@param level integer|nil
 ---@return table spec
-function M.check(spec, level)
-  level = (level or 2) + 1
-  if type(spec) ~= "table" then options.argument("submit", "spec", spec, "table", level) end
-  options.check("submit", spec, M.SCHEMA, level, "field")
+function M.check(spec)
+  options.argument("submit", "spec", spec, "table")
+  options.check("submit", spec, M.SCHEMA, "field")
   local complaint = complaint_of(spec)
-  if complaint then options.raise("submit", complaint, level) end
+  if complaint then options.raise("submit", complaint) end
   return spec
 end
 

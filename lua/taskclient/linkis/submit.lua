@@ -174,7 +174,7 @@ local function settle(client, plan, data, err)
 end
 
 -- Everything that is settled before the first byte goes out.
-local function plan_of(client, given, opts, level)
+local function plan_of(client, given, opts)
   local fields = core.fields(client)
   local spec = {}
   for name, value in each(given) do spec[name] = value end
@@ -183,7 +183,7 @@ local function plan_of(client, given, opts, level)
   local key = spec.key or spec_module.fresh_key()
   local user = known_user(fields, spec)
   local body, why = spec_module.body(spec, key, user or "")
-  if not body then options.raise("submit", why, level + 1) end
+  if not body then options.raise("submit", why) end
   local limit = spec.timeout or fields.submit_timeout or DEADLINE
   local deadline = core.now() + limit
   if opts and opts.deadline then deadline = math.min(deadline, opts.deadline) end
@@ -210,14 +210,12 @@ end
 ---@param client userdata
 ---@param given table
 ---@param opts table|nil adopt, since, deadline
----@param level integer|nil stack level of the caller for complaints
 ---@return userdata|nil job
 ---@return table|nil err
-function M.submit(client, given, opts, level)
-  level = (level or 2) + 1
-  spec_module.check(given, level)
-  options.check("submit", opts, M.CALL_SCHEMA, level)
-  local plan = plan_of(client, given, opts, level)
+function M.submit(client, given, opts)
+  spec_module.check(given)
+  options.check("submit", opts, M.CALL_SCHEMA)
+  local plan = plan_of(client, given, opts)
   local ok, err = name_user(client, plan)
   if not ok then
     err.outcome, err.key = "not_sent", plan.key

@@ -38,8 +38,12 @@ end
 ---  write = fun(line) (default to stderr; `function(line) bar:print(line) end` beside a bar)
 ---@return fun(level: string, event: table)
 function M.new(opts)
-  opts = options.check("printer", opts, { level = "string", write = "function" }, 3)
-  local least = RANK[opts.level or "info"] or 1
+  opts = options.check("printer", opts, { level = "string", write = "function" })
+  local least = RANK[opts.level or "info"]
+  if not least then
+    options.raise("printer", options.unknown("level", opts.level,
+      { "debug", "info", "warn", "error" }))
+  end
   local write = opts.write or function(text) io.stderr:write(text, "\n") end
   return function(level, event)
     if (RANK[level] or 4) < least then return end

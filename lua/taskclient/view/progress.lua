@@ -30,7 +30,7 @@ end
 ---@return taskclient.Bar bar callable; `bar:print(…)` writes a line without breaking the bar;
 ---   `bar:finish()`
 function M.bar(opts)
-  opts = options.check("bar", opts, OPTIONS, 3)
+  opts = options.check("bar", opts, OPTIONS)
   local stream = opts.stream or io.stderr
   local bar = setmetatable({
     stream = stream, fd = stream == io.stdout and 1 or stream == io.stderr and 2 or -1,
@@ -228,5 +228,7 @@ function Bar:finish()
 end
 Bar.close = Bar.finish
 Bar.__close = Bar.finish
+
+function Bar.__tostring() return "progress bar" end
 
 return M

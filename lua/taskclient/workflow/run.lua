@@ -91,7 +91,7 @@ local function place()
 end
 
 local function use(run, name)
-  options.argument("step", "name", name, "text", 4)
+  options.argument("step", "name", name, "text")
   local here, before = place(), run.used[name]
   if before then
     error(string.format("step '%s' is used twice in this run: at %s and at %s; "
@@ -299,6 +299,11 @@ end
 ---@return userdata|nil job
 ---@return table|nil err `submit_unknown` (Lindorm) until `resolve` or `forget`
 function Run:submit(name, client, spec)
+  options.argument("submit", "name", name, "text")
+  if type(client) ~= "userdata" and type(client) ~= "table" or client.submit == nil then
+    options.raise("submit", "client: a client expected, got " .. type(client))
+  end
+  options.argument("submit", "spec", spec, "table")
   local plan, err = self:prepare(name, client, spec)
   if not plan then return nil, err end
   local ok
@@ -381,6 +386,7 @@ end
 ---@return boolean|nil ok
 ---@return table|nil err
 function Run:resolve(name, id)
+  options.argument("resolve", "id", id, "integer|text")
   local attempt, err = known(self, name)
   if not attempt then return nil, err end
   local handle = { id = id, service = attempt.service }
@@ -398,12 +404,20 @@ end
 ---@param path string
 ---@return boolean|nil ok
 ---@return table|nil err
-function Run:svg(path) return require("taskclient.view.report").svg(self, path) end
+function Run:svg(path)
+  options.argument("svg", "path", path, "text")
+  return require("taskclient.view.report").svg(self, path)
+end
+
 --- Writes the run's picture, with its steps as a table, as a page.
 ---@param path string
 ---@return boolean|nil ok
 ---@return table|nil err
-function Run:html(path) return require("taskclient.view.report").html(self, path) end
+function Run:html(path)
+  options.argument("html", "path", path, "text")
+  return require("taskclient.view.report").html(self, path)
+end
+
 --- The run as aligned text for a terminal.
 ---@return string
 function Run:table() return require("taskclient.view.report").table(self) end

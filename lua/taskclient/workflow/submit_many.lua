@@ -55,7 +55,7 @@ local function source(specs)
       return spec
     end
   end
-  options.argument("submit_many", "specs", specs, "table|function", 4)
+  options.argument("submit_many", "specs", specs, "table|function")
   local i = 0
   return function()
     i = i + 1
@@ -250,6 +250,7 @@ Many.__call = wait.Cursor.__call
 ---@return table|nil summary as of `summary`
 ---@return table|nil err
 function Many:finish(on_end)
+  if on_end ~= nil then options.argument("finish", "on_end", on_end, "function") end
   while true do
     local ended, err = self:read()
     if err then return nil, err end
@@ -274,14 +275,19 @@ function Many:close()
 end
 Many.__close = Many.close
 
+function Many:__tostring()
+  return ("submit_many (%d specs taken, %d jobs open)"):format(self.counts.total, self.watch.open)
+end
+
 --- Submits many; `client:submit_many(specs, opts)`.
 ---@param specs table|function|thread array, iterator or coroutine of specs
 ---@param opts? taskclient.submit_many_options
 ---@return table cursor `for ended in cursor`, `:read()`, `:finish()`, `:summary()`, `:close()`
 function M.submit_many(client, specs, opts)
-  opts = options.check("submit_many", opts, OPTIONS, 3)
+  opts = options.check("submit_many", opts, OPTIONS)
+  wait.check_interrupt("submit_many", opts.on_interrupt)
   local again = opts.retry
-  if type(again) == "table" then options.check("submit_many", again, RETRY, 3) end
+  if type(again) == "table" then options.check("submit_many", again, RETRY) end
   return setmetatable({
     client = client, source = source(specs), active = opts.active or ACTIVE, name = opts.name,
     journal = opts.journal, stop_on_failure = opts.stop_on_failure,

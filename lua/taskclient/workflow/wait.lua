@@ -25,13 +25,24 @@ M.options = {
 ---@field on_interrupt? "leave"|"abort"|fun(jobs: table) what Ctrl-C does (default "leave": says
 ---   how to attach)
 
+--- Refuses a word for `on_interrupt` that means nothing.
+function M.check_interrupt(where, choice)
+  if type(choice) == "string" and choice ~= "leave" and choice ~= "abort" then
+    options.raise(where, "option 'on_interrupt': 'leave', 'abort' or a function expected, got '"
+      .. choice:sub(1, 60) .. "'")
+  end
+end
+
 local function begin(where, jobs, opts)
-  options.argument(where, "jobs", jobs, "table", 3)
-  opts = options.check(where, opts, M.options, 3)
-  for i, job in ipairs(jobs) do
+  options.argument(where, "jobs", jobs, "table")
+  opts = options.check(where, opts, M.options)
+  M.check_interrupt(where, opts.on_interrupt)
+  for i = 1, math.max(#jobs, where == "wait" and 1 or 0) do -- and not up to a nil among them
+    local job = jobs[i]
     if type(job) ~= "userdata" and type(job) ~= "table" or job.handle == nil then
-      options.raise(where, ("jobs[%d]: a job expected, got %s%s"):format(i, type(job),
-        where == "wait" and " (is it called as job:wait?)" or ""), 3)
+      options.raise(where, ("jobs[%d]: a job expected, got %s%s"):format(i,
+        job == nil and "nothing" or type(job),
+        where == "wait" and " (is it called as job:wait?)" or ""))
     end
   end
   local w = watch.new(opts)
@@ -142,6 +153,10 @@ function Cursor:close()
   self.watch:leave()
 end
 Cursor.__close = Cursor.close
+
+function Cursor:__tostring()
+  return ("as_completed (%d jobs ended, %d open)"):format(self.watch.done, self.watch.open)
+end
 
 --- The jobs in the order in which they end: `for job, state, native, err in as_completed(jobs)`.
 ---@param jobs userdata[]
