@@ -245,6 +245,7 @@ describe("sandbox", function()
     assert.matches("Lindorm%s+http://127.0.0.1:%d+", text)
     assert.matches("user%s+hadoop%s+password%s+hadoop%s+token%s+%S+", text)
     assert.matches("export TASKCLIENT_LINKIS_URL=http://127", text)
+    assert.matches('source%s+"landing" is this folder', text)
     local dir = text:match "state%s+(%S+)"
     local pids = users_of(dir)
     child:signal "INT"
@@ -275,7 +276,16 @@ describe("sandbox", function()
     assert.error_matches(function() sandbox.start { port = "1" } end,
       "option 'port': .* got string")
     assert.error_matches(function() sandbox.start(1) end, "table of options expected, got 1")
+    assert.error_matches(function() sandbox.start { settings = { dely = 1 } } end,
+      "unknown setting 'dely'; did you mean 'delay'%?")
+    assert.error_matches(function() sandbox.start { lindorm = { surces = {} } } end,
+      "did you mean 'sources'%?")
+    assert.error_matches(function() sandbox.start { users = { "hadoop" } } end, "'users'")
     local box = start()
+    assert.error_matches(function() box:set { delay = "1" } end,
+      "setting 'delay': number expected, got string")
+    assert.error_matches(function() box:set { version = "9" } end, "unknown version '9'")
+    assert.error_matches(function() box:query() end, "sql: non%-empty string expected")
     local ok, why = pcall(box.set, box, { submit_dely = 1 })
     assert.is_false(ok)
     assert.matches("unknown setting 'submit_dely'; did you mean 'submit_delay'%?", tostring(why))

@@ -4,6 +4,7 @@
 
 local literal = require "taskclient.sandbox.literal"
 local checks = require "taskclient.options"
+local each = require "taskclient.each"
 
 local M = {}
 
@@ -59,6 +60,37 @@ local SCHEMA = {
   dir = "text", version = "text", lindorm = "table", settings = "table",
 }
 
+local LINDORM = { sources = "table", tables = "table", create_tables = "boolean" }
+
+-- Switches: what is not a boolean at first keeps its type.
+local SETTINGS, WORDS = {}, {}
+for _, name in ipairs { "schema", "lindorm_schema" } do
+  local part = require("taskclient.sandbox." .. name)
+  for setting, value in each(part.settings) do
+    SETTINGS[setting] = type(value) == "boolean" and "any" or type(value)
+  end
+  for setting, words in each(part.words) do WORDS[setting] = words end
+end
+SETTINGS.admin = SCHEMA.admin
+
+local function check_settings(where, settings)
+  checks.check(where, settings, SETTINGS, "setting")
+  for name, words in each(WORDS) do
+    local known = settings[name] == nil
+    for _, word in ipairs(words) do known = known or word == settings[name] end
+    if not known then checks.raise(where, checks.unknown(name, settings[name], words)) end
+  end
+  if settings.lindorm then checks.check(where, settings.lindorm, LINDORM, "field") end
+end
+
+local function check_users(users)
+  for name, password in each(users or {}) do
+    if type(name) ~= "string" or type(password) ~= "string" then
+      checks.raise("start", "option 'users': {name = password} expected, both texts")
+    end
+  end
+end
+
 local Sandbox = {}
 Sandbox.__index = Sandbox
 Sandbox.__close = function(sandbox) sandbox:stop() end
@@ -70,16 +102,20 @@ end
 ---Starts a sandbox and returns when both its faces answer.
 ---
 ---`users`: names and passwords (default `{hadoop = "hadoop"}`); `admin`: one of them; `tokens`:
----code to user, or "*" for any (default in schema.lua); `port`, `lindorm_port`: on 127.0.0.1
----(default: free ones); `dir`: folder that keeps the state across runs (default: a temporary one,
----removed at the end); `version`: the profile (default "1.8"; "published": as the published pages);
----`settings`: switches as for `sandbox:set`; `lindorm`: `{sources = {name = folder}, tables =
----{["namespace.table"] = {"ROW||String", …}}, create_tables = bool}`.
+---code to user, or "*" for any (default `{["LINKIS-UNAVAILABLE-TOKEN"] = "*"}`); `port`,
+---`lindorm_port`: on 127.0.0.1 (default: free ones); `dir`: folder that keeps the state across
+---runs (default: a temporary one, removed at the end); `version`: the profile (default "1.8";
+---"published": as the published pages); `settings`: switches as for `sandbox:set`; `lindorm`:
+---`{sources = {name = folder}, tables = {["namespace.table"] = {"ROW||String", …}},
+---create_tables = bool}`.
 ---@param options? table
 ---@return table? sandbox with url, lindorm_url, user, password, token, dir, stop(), set{}, …
 ---@return table? err kind "io": what is missing, or why it did not start
 function M.start(options)
   options = checks.check("start", options, SCHEMA)
+  check_settings("start", options.settings or {})
+  check_settings("start", { version = options.version, lindorm = options.lindorm })
+  check_users(options.users)
   local answer, pipe = ask("supervisor.lua", options)
   if not answer then return nil, pipe end
   answer.pipe = pipe
@@ -106,11 +142,11 @@ local function control(sandbox, action, data)
   return answer.value
 end
 
----Changes switches of the running sandbox; schema.lua and lindorm_schema.lua list their names,
----defaults and meaning. Unknown names raise.
+---Changes switches of the running sandbox: doc/sandbox.md has them. Unknown names raise.
 ---@param settings table<string, any>
 function Sandbox:set(settings)
   checks.argument("set", "settings", settings, "table")
+  check_settings("set", settings)
   control(self, "set", settings)
 end
 
@@ -118,6 +154,7 @@ end
 ---@param sql string one statement
 ---@return table rows lists of text or number, false for NULL
 function Sandbox:query(sql)
+  checks.argument("query", "sql", sql, "text")
   return control(self, "query", { sql = sql })
 end
 
@@ -141,9 +178,14 @@ function Sandbox:resume_server()
   control(self, "resume_server", { pid = self.pid, port = self.port })
 end
 
----Runs a sandbox by hand until Ctrl-C or end of input on the pipe.
+---Runs a sandbox by hand until Ctrl-C. Where no `lindorm` is given, the data source "landing" of
+---bulk loads is the current folder, and loads make the tables that are not there.
 ---@param options? table as for `start`
 function M.main(options)
+  local given = checks.check("main", options, SCHEMA)
+  local loads = given.lindorm
+  options = { lindorm = { sources = { landing = "." }, create_tables = true } }
+  for name, value in each(given) do options[name] = value end
   local sandbox, err = M.start(options)
   if not sandbox then
     io.stderr:write(tostring(err), "\n")
@@ -154,6 +196,7 @@ function M.main(options)
   local who = "user     %s   password %s   token %s"
   print(who:format(sandbox.user, sandbox.password, sandbox.token))
   print("state    " .. sandbox.dir .. (sandbox.temporary and " (removed at the end)" or ""))
+  if not loads then print 'source   "landing" is this folder' end
   print "for scripts in another shell:"
   print(("export TASKCLIENT_LINKIS_URL=%s TASKCLIENT_LINKIS_USER=%s \\\n"
     .. "  TASKCLIENT_LINKIS_PASSWORD=%s TASKCLIENT_LINDORM_URL=%s"):format(sandbox.url,

@@ -53,4 +53,11 @@ M.settings = {
   heartbeat_timeout = 30, -- s without /status after which jobs of heart-beat creators end
 }
 
+-- Settings that are one of a few words.
+M.words = {
+  lindorm_success = { "text", "boolean", "upper", "absent" },
+  lindorm_names = { "mixed", "jobName", "TaskName", "taskName", "procId", "name" },
+  lindorm_empty = { "array", "null", "absent" },
+}
+
 return M

@@ -192,4 +192,7 @@ M.settings = {
   export_limit = 5000, jdbc_limit = 5000, -- 0: no limit
 }
 
+-- Settings that are one of a few words.
+M.words = { version = { "0.11", "1.1", "1.4", "1.6", "1.8", "1.9", "published" } }
+
 return M

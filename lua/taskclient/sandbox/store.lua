@@ -2,7 +2,6 @@
 -- texts, JSON settings, transactions. Knows schema.lua's tables; decides nothing.
 
 local cjson = require "cjson"
-local options = require "taskclient.options"
 local schema = require "taskclient.sandbox.schema"
 
 local M = {}
@@ -91,17 +90,9 @@ function Store:transaction(work, ...)
   if not ok then error(reason, 0) end
 end
 
----Writes settings; unknown names raise.
+---Writes settings; init.lua has checked what users give.
 ---@param settings table<string, any>
 function Store:set(settings)
-  for name in pairs(settings) do
-    if M.defaults[name] == nil then
-      local known = {}
-      for word in pairs(M.defaults) do known[#known + 1] = word end
-      table.sort(known)
-      error(options.unknown("setting", name, known), 0)
-    end
-  end
   self:transaction(function()
     for name, value in pairs(settings) do
       self:run("INSERT OR REPLACE INTO setting(key, value) VALUES(?, ?)", name, cjson.encode(value))
