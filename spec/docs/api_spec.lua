@@ -67,6 +67,18 @@ describe("doc/api.md", function()
     end
   end)
 
+  it("leaves the sandbox's switches to doc/sandbox.md, which has them all", function()
+    local text = read "doc/sandbox.md"
+    local INNER = { dir = true, engine_port = true, port = true, lindorm_port = true,
+      clears_seen = true, restarts_seen = true, idle_clear = true, entrance_restart = true,
+      version = true, lindorm = true }
+    for _, part in ipairs { "schema", "lindorm_schema" } do
+      for name in pairs(require("taskclient.sandbox." .. part).settings) do
+        assert(INNER[name] or text:find("`" .. name .. "`[,| ]"), name .. " is missing")
+      end
+    end
+  end)
+
   -- The names a function knows, from its own complaint about one it does not know.
   local function known(fn)
     local ok, complaint = pcall(fn, { ["?????????????????????"] = 1 })
