@@ -391,6 +391,7 @@ function M.new(given)
     submit_timeout = opts.submit_timeout, session = live, job_class = job_class,
     poller = poller,
   }, { session = live ~= nil and live.mode ~= "token" })
+  if client and live and type(live.secret) ~= "function" then client:hide(live.secret) end
   for name, value in each(client and known or {}) do core.fields(client)[name] = value end
   return client, err
 end

@@ -83,6 +83,9 @@ local function shown(value)
   return type(value)
 end
 
+-- Of these only the type is told.
+local SECRET = { password = true, token = true, key_password = true, proxy_code = true }
+
 local parsed = {} -- type words -> { tests, what was expected }
 
 local function parse(types)
@@ -170,7 +173,8 @@ function M.complaint(given, schema, what)
     if not types then return M.unknown(what, name, sorted_keys(schema)) end
     local expected = mismatch(value, types)
     if expected then
-      return ("%s '%s': %s expected, got %s"):format(what, name, expected, shown(value))
+      local got = SECRET[name] and value ~= "" and type(value) or shown(value)
+      return ("%s '%s': %s expected, got %s"):format(what, name, expected, got)
     end
   end
   for _, name in ipairs(required[schema] or find_required(schema)) do

@@ -20,6 +20,11 @@ describe("option tables", function()
     assert.matches("a name expected, got number", complaint { "x" })
   end)
 
+  it("do not show a secret that is a number", function()
+    assert.equals("option 'password': non-empty string expected, got number",
+      options.complaint({ password = 123456 }, { password = "text" }, "option"))
+  end)
+
   it("say what is missing", function()
     assert.equals("option 'code' is missing", complaint {})
   end)

@@ -305,6 +305,12 @@ describe("a durable run", function()
     local same = spec "hunter2"
     same.runtime["jdbc.password"] = "other"
     assert(run:submit("x", linkis, same))
+    linkis.redact = function(_, given) return (given:gsub("hunter2", "***")) end
+    assert(run:submit("y", linkis, { code = "mysql -phunter2" }))
+    assert.is_nil(text():find("hunter2", 1, true))
+    crash()
+    linkis.redact = nil -- not told yet what is secret
+    assert(assert(runs.open "a.run"):submit("y", linkis, { code = "mysql -phunter2" }))
   end)
 
   it("retries what has ended and refuses to retry what runs", function()

@@ -18,31 +18,43 @@ local function secret(text)
   return false
 end
 
-local function shown(value)
-  local text = tostring(value)
-  if #text <= LONGEST and not secret(text) then return text end
+local function hidden(text)
   return string.format("(%d bytes, crc %s)", #text, core.crc32(text))
 end
 
-local function flatten(flat, path, value)
+local function shown(value, client)
+  local text = tostring(value)
+  local plain = #text <= LONGEST and not secret(text)
+  if plain and client and client.redact then plain = client:redact(text) == text end
+  return plain and text or hidden(text)
+end
+
+local function flatten(flat, path, value, client)
   local kind = type(value)
   local opaque = kind == "userdata" and value ~= core.null or kind == "function"
   if opaque or secret(path) then return end
   if kind ~= "table" then
-    flat[path] = shown(value)
+    flat[path] = shown(value, client)
     return
   end
   for key, member in each(value) do
-    flatten(flat, path == "" and tostring(key) or path .. "." .. tostring(key), member)
+    local name = path == "" and tostring(key) or path .. "." .. tostring(key)
+    flatten(flat, name, member, client)
   end
 end
 
 --- The form of a spec that stands in a journal: { ["runtime.x"] = "1", … }.
---- What is named like a secret is left out: a new password is no new spec.
-function M.form(spec)
+--- What is named like a secret is left out: a new password is no new spec. Nor is a text shown
+--- that holds one of the client's secrets.
+function M.form(spec, client)
   local flat = {}
-  flatten(flat, "", spec)
+  flatten(flat, "", spec, client)
   return flat
+end
+
+-- Whether a secret is known to the client is a matter of when it was asked.
+local function same(old, new)
+  return old == new or old and new and (hidden(old) == new or old == hidden(new))
 end
 
 --- Text that tells the differences of two forms, or nil when there are none.
@@ -51,7 +63,7 @@ function M.tell(old, new)
   for name in each(old) do names[name] = true end
   for name in each(new) do names[name] = true end
   for name in each(names) do
-    if old[name] ~= new[name] then list[#list + 1] = name end
+    if not same(old[name], new[name]) then list[#list + 1] = name end
   end
   if #list == 0 then return nil end
   table.sort(list)

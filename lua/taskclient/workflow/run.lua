@@ -137,7 +137,7 @@ function Run:prepare(name, client, spec, again)
   if spec.key ~= nil then error("submit: field 'key' is the run's own; leave it out", 0) end
   if not again then use(self, name) end
   local attempt = ledger.current(self.ledger, name)
-  local form = difference.form(spec)
+  local form = difference.form(spec, client)
   if again or not attempt or attempt.state == "refused" then
     return intend(self, name, client, spec, form)
   end
