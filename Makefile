@@ -12,7 +12,7 @@ DEPS_SANDBOX := lua-cjson lua-luv lua-sql-sqlite3 ca-certificates openssl python
 DEPS_TEST    := curl procps strace lua-busted lua5.1 liblua5.1-0-dev luajit libluajit-5.1-dev \
                 lua5.2 liblua5.2-dev lua5.3 liblua5.3-dev lua-cqueues lua-copas lua-system \
                 chromium chromium-driver
-DEPS_CHECK   := lua-check clang libclang-rt-14-dev valgrind
+DEPS_CHECK   := lua-check clang libclang-rt-dev valgrind
 
 # ---- the C core ------------------------------------------------------------
 

@@ -3,12 +3,12 @@
 
 local M = {}
 
----@class taskclient.sandbox.nginx
----@field bin string      the program to run
----@field load string[]   absolute paths for `load_module`, in order; may be empty
----@field modules string? the folder they lie in, nil when built in
----@field lua_path string prefix for `lua_package_path` that holds resty.core, "" when built in
----@field version string  as `nginx -v` says it, for instance "1.22.1"
+-- What is found:
+--   bin       the program to run
+--   load      absolute paths for `load_module`, in order; may be empty
+--   modules   the folder they lie in, nil when built in
+--   lua_path  prefix for `lua_package_path` that holds resty.core, "" when built in
+--   version   as `nginx -v` says it, for instance "1.22.1"
 
 local MODULES = { "ndk_http_module.so", "ngx_http_lua_module.so" }
 
@@ -108,7 +108,7 @@ end
 
 ---The first usable nginx: TASKCLIENT_NGINX, the one installed with taskclient,
 ---the one unpacked in the source folder, the system's.
----@return taskclient.sandbox.nginx? found
+---@return table? found
 ---@return string? err what to do about it
 function M.find()
   local named = os.getenv "TASKCLIENT_NGINX"
