@@ -28,6 +28,7 @@ local Client = {}
 ---@return userdata|nil job
 ---@return table|nil err with `outcome`
 function Client:submit(spec, opts)
+  options.method("submit", self, "client")
   form.check(spec)
   options.check("submit", opts, { adopt = "boolean", since = "number", deadline = "number" })
   local args, complaints = form.args(spec)

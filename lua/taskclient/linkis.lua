@@ -248,6 +248,7 @@ function Job:export(path, opts) return require("taskclient.export").job(self, pa
 ---@return userdata|nil job
 ---@return table|nil err with `outcome`; kind `submit_unknown` carries `key` and `since`
 function Client:submit(spec, opts)
+  options.method("submit", self, "client")
   local job, err = require("taskclient.linkis.submit").submit(self, spec, opts)
   return job, err
 end

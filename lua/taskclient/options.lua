@@ -129,6 +129,16 @@ function M.raise(where, complaint)
   error(("bad argument to '%s' (%s)"):format(where, complaint), outside())
 end
 
+--- Refuses a method called by a dot.
+---@param where string
+---@param self any
+---@param what string "client", "job"
+function M.method(where, self, what)
+  if type(self) == "userdata" then return end
+  M.raise(where, ("a %s expected, got %s (is it called as %s:%s?)"):format(what, type(self), what,
+    where))
+end
+
 --- Raises what the core has raised about an argument, at the user's own line.
 ---@param where string
 ---@param complaint any

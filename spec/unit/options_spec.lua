@@ -66,6 +66,9 @@ describe("a wrong argument", function()
     { "lindorm.csv", "field 'columns' is missing", function() taskclient.lindorm.csv {} end },
     { "lindorm.table", "lindorm.table", function() taskclient.lindorm.table { table = "t" } end },
     { "submit()", "spec: table expected, got nothing", function() linkis:submit() end },
+    { "submit by a dot", "is it called as client:submit?", function()
+      linkis.submit { code = "x", run_type = "sql", engine = "spark-3" }
+    end },
     { "submit: a field", "unknown field 'cod'; did you mean 'code'?",
       function() linkis:submit { cod = 1 } end },
     { "submit: an option", "unknown option 'adpot'; did you mean 'adopt'?", function()
