@@ -155,15 +155,21 @@ static tc_fault memory_or_protocol (const tc_exchange *x) {
                                            : TC_FAULT_PROTOCOL;
 }
 
+/* one code stands for a broken line and for a reply that is none: the text
+   tells, in the words of libcurl 7 or 8 */
+static tc_fault network_or_protocol (const char *text) {
+  return strstr(text, "chunk") != NULL ||
+         strstr(text, "response headers") != NULL ? TC_FAULT_PROTOCOL
+                                                  : TC_FAULT_NETWORK;
+}
+
 tc_fault tc_exchange_fault (const tc_exchange *x, CURLcode rc) {
   switch (rc) {
     case CURLE_OK: return TC_FAULT_NONE;
     case CURLE_OPERATION_TIMEDOUT: return TC_FAULT_TIMEOUT;
     case CURLE_OUT_OF_MEMORY: return memory_or_protocol(x);
     case CURLE_FILESIZE_EXCEEDED: return TC_FAULT_TOO_LARGE;
-    case CURLE_RECV_ERROR:
-      return strstr(x->handle->error, "chunked-encoding") != NULL
-               ? TC_FAULT_PROTOCOL : TC_FAULT_NETWORK;
+    case CURLE_RECV_ERROR: return network_or_protocol(x->handle->error);
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_SSL_ENGINE_NOTFOUND:
     case CURLE_SSL_ENGINE_SETFAILED:
@@ -184,7 +190,11 @@ tc_fault tc_exchange_fault (const tc_exchange *x, CURLcode rc) {
     case CURLE_WEIRD_SERVER_REPLY:
     case CURLE_BAD_CONTENT_ENCODING:
     case CURLE_TOO_MANY_REDIRECTS:
-    case CURLE_WRITE_ERROR: return TC_FAULT_PROTOCOL;
+    case CURLE_WRITE_ERROR:
+#if LIBCURL_VERSION_NUM >= 0x080600
+    case CURLE_TOO_LARGE: /* a header line */
+#endif
+      return TC_FAULT_PROTOCOL;
     default: return TC_FAULT_NETWORK;
   }
 }
