@@ -6,12 +6,17 @@ CC       ?= cc
 BUILD    ?= build
 
 # the Debian packages by purpose; .ci/deps.sh installs what is missing
-DEPS_BUILD   := gcc libc6-dev libcurl4-openssl-dev liblua5.4-dev
-DEPS_RUN     := lua5.4
+DEV_lua5.4   := liblua5.4-dev
+DEV_lua5.3   := liblua5.3-dev
+DEV_lua5.2   := liblua5.2-dev
+DEV_lua5.1   := liblua5.1-0-dev
+DEV_luajit   := libluajit-5.1-dev
+lua_packages  = $(if $(DEV_$(1)),$(1) $(DEV_$(1)))
+DEPS_BUILD   := gcc libc6-dev libcurl4-openssl-dev \
+                $(foreach l,$(sort lua5.4 $(LUA)),$(call lua_packages,$(l)))
 DEPS_SANDBOX := lua-cjson lua-luv lua-sql-sqlite3 ca-certificates openssl python3-minimal sqlite3
-DEPS_TEST    := curl procps strace lua-busted lua5.1 liblua5.1-0-dev luajit libluajit-5.1-dev \
-                lua5.2 liblua5.2-dev lua5.3 liblua5.3-dev lua-cqueues lua-copas lua-system \
-                chromium chromium-driver
+DEPS_TEST    := curl procps strace lua-busted lua-cqueues lua-copas lua-system \
+                chromium chromium-driver $(foreach l,$(filter-out lua5.4,$(LUAS)),$(call lua_packages,$(l)))
 DEPS_CHECK   := lua-check clang libclang-rt-dev valgrind
 
 # ---- the C core ------------------------------------------------------------
@@ -63,10 +68,10 @@ $(foreach l,$(sort $(LUA) $(LUAS)),$(eval $(call core_rules,$(l))))
 # ---- what is needed --------------------------------------------------------
 
 deps:
-	@.ci/deps.sh $(DEPS_BUILD) $(DEPS_RUN) $(DEPS_SANDBOX)
+	@.ci/deps.sh $(DEPS_BUILD) $(DEPS_SANDBOX)
 
 deps-test:
-	@.ci/deps.sh $(DEPS_BUILD) $(DEPS_RUN) $(DEPS_SANDBOX) $(DEPS_TEST)
+	@.ci/deps.sh $(DEPS_BUILD) $(DEPS_SANDBOX) $(DEPS_TEST)
 
 # unpacked, not installed: no web server starts (lua/taskclient/sandbox/nginx.lua)
 $(BUILD)/nginx:
@@ -83,7 +88,7 @@ env:
 
 demo:
 	@$(MAKE) --no-print-directory deps
-	+@$(MAKE) --no-print-directory -s -j2 all $(BUILD)/nginx
+	+@$(MAKE) --no-print-directory -s -j2 LUA=lua5.4 all $(BUILD)/nginx
 	@env $(call lua_env,lua5.4) lua5.4 examples/demo.lua
 
 test:
@@ -94,7 +99,7 @@ test:
 # ---- checks ----------------------------------------------------------------
 
 check:
-	@.ci/deps.sh $(DEPS_BUILD) $(DEPS_RUN) $(DEPS_SANDBOX) $(DEPS_TEST) $(DEPS_CHECK)
+	@.ci/deps.sh $(DEPS_BUILD) $(DEPS_SANDBOX) $(DEPS_TEST) $(DEPS_CHECK)
 	@$(MAKE) --no-print-directory lint warnings sanitize memcheck
 
 lint:
@@ -198,7 +203,7 @@ clean:
 
 help:
 	@echo "make            build for $(LUA) (LUA=lua5.1 … another, all-luas: $(LUAS))"
-	@echo "make deps       install the missing Debian packages"
+	@echo "make deps       install the missing Debian packages, with those of LUA"
 	@echo "make demo       deps, build, run examples/demo.lua on the sandbox"
 	@echo "make test       deps, build, every spec; ends with N passed, N failed"
 	@echo "make check      luacheck, warnings as errors, sanitizers, valgrind"
