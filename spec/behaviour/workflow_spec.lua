@@ -156,12 +156,10 @@ describe("workflow", function()
         local taskclient = require "taskclient"
         local job = assert(assert(taskclient.linkis()):submit { code = "sleep 30",
           run_type = "shell", engine = "shell-1" })
-        print(job.id)
-        io.stdout:flush()
-        ]] .. form:format "job:wait { poll = 0.1 }", {})
+        local function tell() print(job.id) io.stdout:flush() end
+        ]] .. form:format "job:wait { poll = 0.1, on_progress = tell }", {})
       local id = wait.eventually(function() return child:out():match "(%d+)\n" end, 20,
-        "the submit")
-      -- the wait has begun when the server has been asked; any moment is right
+        "the first look of the wait")
       local before = wait.now()
       child:signal "INT"
       child:wait(10)
