@@ -54,7 +54,7 @@ local folder = read(("cd '%s' && pwd"):format(here))
 local cpath = root .. "/../build/luajit/?.so;" .. (os.getenv "TASKCLIENT_LUAJIT_CPATH" or "")
   .. ";" .. root .. "/../../../lib/lua/5.1/?.so"
 if not package.searchpath("taskclient.core", cpath) then
-  stop "nginx runs LuaJIT, and the core is not built for it: make LUA=luajit"
+  stop "nginx runs LuaJIT, and the core is not built for it: make deps all LUA=luajit"
 end
 
 -- the paths of this Lua are not LuaJIT's
