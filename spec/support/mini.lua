@@ -58,7 +58,10 @@ local function make_assert()
   is.are = { equal = is.equal, same = is.same, equals = is.equal }
   is.are_not = { equal = is.not_equals }
   is.is, is.has = is.are, { error = is.has_error }
-  return setmetatable(is, { __call = function(_, value, ...) return assert(value, ...) end })
+  return setmetatable(is, { __call = function(_, value, why, ...)
+    if not value and type(why) == "table" then error(tostring(why), 2) end -- not told by Lua 5.1's
+    return assert(value, why, ...)
+  end })
 end
 
 -- ---- a file's cases --------------------------------------------------------
