@@ -40,8 +40,8 @@ local PICK
 -- What job history says now: whether the job has ended, by which execID its
 -- entrance knows it, and where its file is.
 local function look(self)
-  PICK = PICK or core.picker { "task.status", "task.strongerExecId", "task.logPath" }
-  local _, ok, status, exec, path = request.send(self.client, "get",
+  PICK = PICK or core.picker { "task.status", "task.strongerExecId", "task.logPath", "task.execId" }
+  local _, ok, status, exec, path, other = request.send(self.client, "get",
     { id = history.id_text(self.job.id) }, { pick = PICK, deadline = self.deadline })
   if not ok then
     status.job_id = self.job.id
@@ -50,8 +50,7 @@ local function look(self)
   local ended = job_module.ENDED[history.state(status)] or false
   self.was_running = self.was_running or not ended
   self.looked, self.ended = true, ended
-  if exec == nil then exec = core.fields(self.job).exec_id end
-  self.exec = history.exec_id(exec)
+  self.exec = history.shown(self.job, exec, other)
   self.path = history.text(path) or self.path
   return true
 end

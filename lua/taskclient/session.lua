@@ -141,7 +141,7 @@ end
 -- A server that knows no login, as one built from the published page, which
 -- has none: requests go out as they are, and a 401 says so if they may not.
 local function offers_none(err)
-  return (err.http_status == 404 or err.http_status == 405) and err.shape ~= "linkis"
+  return err.http_status == 404 or err.http_status == 405
 end
 
 -- The login itself, all of its requests.

@@ -8,7 +8,7 @@ describe("an err", function()
       operation = "submit", code = 50080, http_status = 400, job_id = 12, outcome = "rejected",
     })
     assert.equals("service: submit: wrong user (code 50080, HTTP 400, job 12, outcome rejected); "
-      .. "the user of the label userCreator must be the user who submits", tostring(err))
+      .. "the user of the label userCreator must be who submits; see option 'user'", tostring(err))
   end)
 
   it("names the operation once, and leaves out HTTP 200", function()

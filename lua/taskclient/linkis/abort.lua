@@ -17,7 +17,9 @@ local SETTLED_WITHIN = 15 -- seconds history has to show the end
 local function now_in(seconds) return core.now() + seconds end
 
 -- The execID to kill by, as history shows it for this task now.
-local function target(job, record) return history.current(job, record.strongerExecId) end
+local function target(job, record)
+  return history.current(job, record.strongerExecId, record.execId)
+end
 
 local function ended(job, entry)
   job_module.remember(job, entry)
@@ -55,10 +57,13 @@ local function is_ours(client, record)
   return same_name(me, owner) or live ~= nil and same_name(live.proxy_user, owner)
 end
 
+-- Others than a real server, which says 405, know no such address, or have only
+-- words for it. A gateway's own 404 is about the client's URL.
 local function method_refused(err)
-  return err.outcome == "rejected"
-    and (err.http_status == 405 and err.shape ~= "linkis"
-      or err.http_status == 404 and err.shape == "boot")
+  local status, words = err.http_status, tostring(err.message):lower()
+  return status == 405 or status == 501 or status == 404 and err.shape ~= "gateway"
+    or err.kind == "service"
+      and (words:find "method.* not allowed" or words:find "method.* not supported") ~= nil
 end
 
 local function send_kill(client, exec, task_id)

@@ -88,14 +88,33 @@ function M.entrance(exec)
   return exec:sub(1, 13 + tonumber(app) + tonumber(instance))
 end
 
+-- Whether it has the form of a real server's, of 1.x or 0.x.
+local function is_real(exec)
+  return M.text(exec) ~= nil and (exec:match "^exec_id%d" or exec:match "^%d%d%d%d") ~= nil
+end
+
+--- The execID that history shows for a task now. A server built from the published
+--- page may keep none there, or the page's "execId-xxx" for all: then it is the one
+--- from our own submit, or the record's other one if that is a whole one.
+---@param job userdata
+---@param exec any the record's strongerExecId
+---@param other any its execId, of which a real server shows the short form
+---@return string|nil
+function M.shown(job, exec, other)
+  if is_real(exec) then return M.exec_id(exec) end
+  return core.fields(job).exec_id or M.exec_id(exec) or is_real(other) and M.exec_id(other) or nil
+end
+
 --- The execID by which a task can be named now. A task that still waits has none
 --- in history; the one from our own submit counts as long as history names the
 --- same entrance for the task.
 ---@param job userdata
 ---@param exec any the record's strongerExecId
+---@param other any its execId
 ---@return string|nil
-function M.current(job, exec)
-  if M.exec_id(exec) then return exec end
+function M.current(job, exec, other)
+  local shown = M.shown(job, exec, other)
+  if shown then return shown end
   local own = core.fields(job).exec_id
   local entrance = M.entrance(own)
   return entrance and entrance == M.entrance(exec) and own or nil
@@ -137,17 +156,22 @@ end
 ---@return table task
 function M.record(task) return setmetatable(task, record_mt) end
 
--- The server says "not found" for a task that is not there or not ours.
-local function mark_vanished(err)
-  if err.kind == "service" and tostring(err.message):find("not found", 1, true) then
-    err.vanished = true
-  end
-  return err
+--- Whether an err says that something is not there: a task that is unknown or not
+--- ours ("not found"), or, of a server built from the published page, an address.
+---@param err table
+---@return boolean
+function M.is_absent(err)
+  if err.http_status == 404 then return true end
+  local words = tostring(err.message):lower()
+  return err.kind == "service" and not err.retryable
+    and (words:find("not found", 1, true) or words:find("not exist", 1, true)
+      or words:find("no such", 1, true)) ~= nil
 end
 
 local function with_id(err, id)
   err.job_id = err.job_id or id
-  return mark_vanished(err)
+  err.vanished = M.is_absent(err) or nil
+  return err
 end
 
 --- The whole record of a task.

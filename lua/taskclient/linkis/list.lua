@@ -61,13 +61,22 @@ function M.open(client, opts, request_opts)
   }, Cursor)
 end
 
+-- A server built from the published page may have no list at all.
+local function without_list(err)
+  if err.http_status == 405 or history.is_absent(err) then
+    err.kind = "unsupported"
+    err.hint = "this server has no list of its tasks, or option 'url' is wrong"
+  end
+  return err
+end
+
 -- Fetches the next page; false at the end.
 local function fetch(self)
   self.args.pageNow = self.args.pageNow + 1
   local _, data, err = request.send(self.client, "list", self.args, self.opts)
   if not data then
     self.args.pageNow = self.args.pageNow - 1
-    return nil, err
+    return nil, without_list(err)
   end
   if type(data.tasks) ~= "table" then
     return nil, failure.new("protocol", "the reply holds no tasks", { operation = "list" })

@@ -16,7 +16,8 @@ local SKEW = 900 -- seconds a server's clock may differ from ours
 
 -- Whether an error says that the server lacks the operation.
 local function lacking(err)
-  return err.kind == "service" or err.http_status == 404 or err.http_status == 405
+  return err.kind == "service" or err.kind == "unsupported"
+    or err.http_status == 404 or err.http_status == 405
 end
 
 local function ids_text(jobs)

@@ -28,13 +28,6 @@ local FIRST_LOOK, LONGEST_LOOK = 0.2, 10 -- seconds between two looks
 
 M.CALL_SCHEMA = { adopt = "boolean", since = "number", deadline = "number" }
 
--- A server built from the published page may have no list at all.
-local function without_list(err)
-  local lacking = (err.http_status == 404 or err.http_status == 405) and err.shape ~= "linkis"
-  if lacking then err.kind = "unsupported" end
-  return err
-end
-
 -- Calls `fn(key, record)` for each task that carries a key, newest first, until it gives
 -- something: that; nil at the end; `nil, err`.
 local function each_key(client, since, creator, deadline, fn)
@@ -44,7 +37,7 @@ local function each_key(client, since, creator, deadline, fn)
     { deadline = deadline })
   while true do
     local record, err = cursor:read()
-    if not record then return nil, err and without_list(err) end
+    if not record then return nil, err end
     local key = spec_module.key_of(record)
     local found = key and fn(key, record)
     if found then return found end
@@ -73,6 +66,10 @@ local function known_user(fields, spec)
   return live and (live.proxy_user or live.name) or fields.user
 end
 
+-- Where the server knows no users, as one built from the published page: any name
+-- will do for the label, so this machine's.
+local function own_name() return os.getenv "USER" or os.getenv "LOGNAME" or "nobody" end
+
 -- The same, as the server knows her.
 local function user_of(client, spec)
   local fields = core.fields(client)
@@ -82,11 +79,11 @@ local function user_of(client, spec)
   if known then return known end
   local _, name
   _, name, err = request.send(client, "userInfo")
-  if not name and err.kind ~= "http" then
+  if not name and err.http_status ~= 404 and err.http_status ~= 405 then
     if tonumber(err.code) == NOT_LOGGED_IN then err.kind = "auth" end
     return nil, err
   end
-  fields.user = name and history.text(name.userName)
+  fields.user = name and history.text(name.userName) or not name and own_name() or nil
   if fields.user then return fields.user end
   return nil, failure.new("auth", "whose tasks these are is not known; give option 'user'",
     { operation = "submit" })

@@ -1,0 +1,144 @@
+-- Servers that others build from the published page alone differ in what the page
+-- leaves open: how they refuse, what stands for an execID, what is not there.
+
+local fault = require "spec.support.fault"
+local linkis = require "spec.support.linkis"
+local taskclient = require "taskclient"
+
+describe("a server built from the page", function()
+  local fs, client
+  setup(function() fs = fault.start() end)
+  teardown(function() fs:stop() end)
+  before_each(function() client = assert(taskclient.linkis { url = fs.url, user = "hadoop" }) end)
+  after_each(function() client:close() end)
+
+  local PAGE = "<!DOCTYPE HTML><html><body>Not Found</body></html>"
+  local ABSENT = { -- how it says that there is no such address
+    fault.http(404, PAGE), fault.http(404, ""), fault.http(404, '{"detail":"Not Found"}'),
+    fault.linkis("{}", { status = 1, http = 404, message = "no such path" }),
+    fault.linkis("{}", { status = 1, message = "Not Found" }),
+  }
+
+  it("may refuse a kill by GET in many ways; POST stops the job", function()
+    local refusals = { fault.http(405, PAGE), fault.http(501, PAGE),
+      fault.linkis("{}", { status = 1, http = 405, message = "no" }),
+      fault.linkis("{}", { status = 1, message = "Request method 'GET' is not supported" }),
+      fault.linkis("{}", { status = 1, http = 400, message = "Method Not Allowed" }) }
+    for i = 1, 4 do refusals[#refusals + 1] = ABSENT[i] end
+    for _, reply in ipairs(refusals) do
+      client = assert(taskclient.linkis { url = fs.url, user = "hadoop" })
+      fs:script { linkis.get({}, 1), linkis.get { status = "CANCELLED" },
+        { match = "^GET .*/kill", reply = reply }, linkis.ok "^POST .*/kill" }
+      assert.is_true(assert(client:attach(12):abort()).killed)
+      client:close()
+    end
+  end)
+
+  it("may show another execID than the submit's, or none", function()
+    local own = "030418IDEhivelocalhost010004:10087IDE_hadoop_21"
+    local shown = { "execId-xxx", linkis.null, "" }
+    for _, exec in ipairs(shown) do
+      local fields = { strongerExecId = exec, execId = "exec-id-xxx" }
+      fs:script { { match = "/submit", reply = linkis.accepted(12, own) }, linkis.get(fields, 1),
+        linkis.get { status = "CANCELLED" }, linkis.ok "/kill" }
+      local job = assert(client:submit(linkis.shell()))
+      assert.is_true(assert(job:abort()).killed)
+      assert.equals(1, #fs:requests(own .. "/kill"))
+
+      fs:script { { match = "/submit", reply = linkis.accepted(12, own) },
+        { match = "/log", times = 1, reply = linkis.log({ "one" }, 1) },
+        linkis.get(fields), linkis.ok("/log", '{"log":"","fromLine":1}') }
+      job = assert(client:submit(linkis.shell()))
+      assert.equals("one", (job:logs():read()))
+      assert.is_true(#fs:requests(own .. "/log") > 0)
+    end
+  end)
+
+  it("may keep the whole execID in execId alone", function()
+    local exec = "030418IDEhivelocalhost010004:10087IDE_hadoop_21"
+    fs:script { linkis.get({ strongerExecId = linkis.null, execId = exec }, 1),
+      linkis.get { status = "CANCELLED" }, linkis.ok "/kill" }
+    assert.is_true(assert(client:attach(12):abort()).killed)
+    assert.equals(1, #fs:requests(exec .. "/kill"))
+  end)
+
+  it("has no list: an unknown end stays so at once, and a key cannot be looked up", function()
+    for _, absent in ipairs(ABSENT) do
+      fs:script { { match = "/submit", { "read" }, { "fin" } }, { match = "/list", reply = absent } }
+      local job, err = client:submit(linkis.shell())
+      assert.is_nil(job)
+      assert.equals("submit_unknown", err.kind)
+      assert.equals(1, #fs:requests "/submit")
+
+      job, err = client:submit(linkis.shell("x", { key = "mine" }))
+      assert.is_nil(job)
+      assert.same({ "unsupported", "not_sent" }, { err.kind, err.outcome })
+      assert.equals(1, #fs:requests "/submit")
+      local record
+      record, err = client:list({}):read()
+      assert.is_nil(record)
+      assert.equals("unsupported", err.kind)
+      assert.matches("has no list", tostring(err))
+      record, err = client:attach(12):retry()
+      assert.is_nil(record)
+      assert.equals("unsupported", err.kind)
+    end
+  end)
+
+  it("has no list: states are asked one by one", function()
+    for _, absent in ipairs(ABSENT) do
+      client = assert(taskclient.linkis { url = fs.url, user = "hadoop" })
+      fs:script { { match = "/list", reply = absent }, linkis.get { status = "SUCCEED" },
+        linkis.get { taskID = 13, status = "FAILED" } }
+      local states = assert(client:states { client:attach(12), client:attach(13) })
+      assert.same({ "succeeded", "failed" }, { states[1].state, states[2].state })
+      client:close()
+    end
+  end)
+
+  it("says in its own words that there is no such task", function()
+    local words = { "task 12 does not exist", "No such task", "The job was not found" }
+    local replies = { table.unpack(ABSENT) }
+    for i, message in ipairs(words) do
+      replies[#ABSENT + i] = fault.linkis("{}", { status = 1, message = message })
+    end
+    for _, reply in ipairs(replies) do
+      fs:script { { match = "/get", reply = reply } }
+      local _, err = client:attach(12):status()
+      assert.is_true(err.vanished)
+    end
+    -- a service that is away for now is no such word
+    fs:script { linkis.no("/get", "errCode: 10050 ,desc: Application x does not exist any instances",
+      { http = 200 }) }
+    local _, err = client:attach(12):status()
+    assert.is_nil(err.vanished)
+  end)
+
+  it("has no login: none is needed", function()
+    for i = 1, 4 do
+      client = linkis.client(fs, { password = "secret" })
+      fs:script { { match = "/user/", reply = ABSENT[i] },
+        { match = "/submit", reply = linkis.accepted() } }
+      assert.equals(12, assert(client:submit(linkis.shell())).id)
+      client:close()
+    end
+  end)
+
+  it("knows no users: the label gets a name all the same", function()
+    for i = 1, 4 do
+      client = assert(taskclient.linkis { url = fs.url })
+      fs:script { { match = "/user/", reply = ABSENT[i] },
+        { match = "/submit", reply = linkis.accepted() } }
+      assert.equals(12, assert(client:submit(linkis.shell())).id)
+      local labels = linkis.body(fs:requests("/submit")[1]).labels
+      assert.matches("^.+%-taskclient$", labels.userCreator)
+      client:close()
+    end
+    -- one that does, and does not say who, is asked again another time
+    client = assert(taskclient.linkis { url = fs.url })
+    fs:script { { match = "/user/", reply = fault.http(503, "") } }
+    local job, err = client:submit(linkis.shell())
+    assert.is_nil(job)
+    assert.same({ 503, "not_sent" }, { err.http_status, err.outcome })
+  end)
+end)
