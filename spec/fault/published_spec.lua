@@ -142,3 +142,19 @@ describe("a server built from the page", function()
     assert.same({ 503, "not_sent" }, { err.http_status, err.outcome })
   end)
 end)
+
+describe("a service that is away for now", function()
+  it("is no server without list-taskids", function()
+    local fs = fault.start()
+    local client = linkis.client(fs)
+    local jobs = { client:attach(12), client:attach(13) }
+    fs:script { linkis.no("/jobhistory/", "errCode: 10050 ,desc: Application x does not exist any "
+      .. "instances", { http = 200 }) }
+    assert.is_nil((client:states(jobs)))
+    fs:script { linkis.ok("/list%-taskids", '{"jobHistoryList":[]}') }
+    assert(client:states(jobs))
+    assert.equals(1, #fs:requests "/list%-taskids")
+    client:close()
+    fs:stop()
+  end)
+end)

@@ -14,9 +14,10 @@ local BATCH = 30 -- the server's own limit
 local PAGE = 100
 local SKEW = 900 -- seconds a server's clock may differ from ours
 
--- Whether an error says that the server lacks the operation.
+-- Whether an error says that the server lacks the operation; a service that is only
+-- away for now (10050, 11011) says nothing about that.
 local function lacking(err)
-  return err.kind == "service" or err.kind == "unsupported"
+  return err.kind == "service" and not err.retryable or err.kind == "unsupported"
     or err.http_status == 404 or err.http_status == 405
 end
 
