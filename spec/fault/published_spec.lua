@@ -64,7 +64,8 @@ describe("a server built from the page", function()
 
   it("has no list: an unknown end stays so at once, and a key cannot be looked up", function()
     for _, absent in ipairs(ABSENT) do
-      fs:script { { match = "/submit", { "read" }, { "fin" } }, { match = "/list", reply = absent } }
+      fs:script { { match = "/submit", { "read" }, { "fin" } },
+        { match = "/list", reply = absent } }
       local job, err = client:submit(linkis.shell())
       assert.is_nil(job)
       assert.equals("submit_unknown", err.kind)
@@ -108,8 +109,8 @@ describe("a server built from the page", function()
       assert.is_true(err.vanished)
     end
     -- a service that is away for now is no such word
-    fs:script { linkis.no("/get", "errCode: 10050 ,desc: Application x does not exist any instances",
-      { http = 200 }) }
+    fs:script { linkis.no("/get", "errCode: 10050 ,desc: Application x does not exist any "
+      .. "instances", { http = 200 }) }
     local _, err = client:attach(12):status()
     assert.is_nil(err.vanished)
   end)

@@ -178,5 +178,17 @@ describe("trap", function()
     local lines = linkis.all(client:attach(12):logs { follow = true, poll = 0.02, timeout = 30 })
     assert.same(mine, lines)
     assert.is_nil(table.concat(lines):find("theirs", 1, true))
+
+    -- and a kill would stop that one
+    local B = linkis.exec "taskclient_hadoop_shell_1"
+    fs:script { { match = "/log%?", reply = linkis.log(theirs, 7) }, linkis.get(),
+      linkis.get { taskID = 13, strongerExecId = B }, linkis.ok "/kill" }
+    local what, err = client:attach(12):abort()
+    assert.is_nil(what)
+    assert.same({ "service", "not_sent", 12 }, { err.kind, err.outcome, err.job_id })
+    for _, one in ipairs(assert(client:abort { client:attach(12), client:attach(13) })) do
+      assert.equals("not_sent", one.err.outcome)
+    end
+    assert.equals(0, #fs:requests "/kill")
   end)
 end)

@@ -7,12 +7,14 @@ local failure = require "taskclient.error"
 local history = require "taskclient.linkis.history"
 local host = require "taskclient.host"
 local job_module = require "taskclient.job"
+local logpage = require "taskclient.logpage"
 local request = require "taskclient.request"
 
 local M = {}
 
 local SCHEDULED_WITHIN = 10 -- seconds a queued task has to show its execID
 local SETTLED_WITHIN = 15 -- seconds history has to show the end
+local HEAD = 200 -- lines in which a log names its task
 
 local function now_in(seconds) return core.now() + seconds end
 
@@ -43,6 +45,24 @@ local function locate(job)
   return nil, nil, failure.new("service", "the task waits, and the server does not show where; "
     .. "try again when it runs", { operation = "kill", job_id = fields.id, retryable = true,
       outcome = "not_sent" })
+end
+
+-- Whether an execID leads to another task's job. Where an entrance has crashed history
+-- goes on saying Running, and the gateway takes another entrance, which may have a
+-- namesake; its log tells (linkis-wire 3.0).
+local function is_foreign(job, exec)
+  local fields = core.fields(job)
+  local _, data = request.send(fields.client, "log",
+    { id = exec, fromLine = 0, size = HEAD, distinctLevel = false },
+    { retry = false, timeout = 10 })
+  local id = data and logpage.task_of(logpage.parse(data, 0).lines)
+  return id ~= nil and id ~= fields.id
+end
+
+local function foreign(job)
+  return failure.new("service", "the entrance of the task is gone, and its execID leads to another "
+    .. "task now; nothing was stopped", { operation = "kill", job_id = core.fields(job).id,
+      retryable = true, outcome = "not_sent" })
 end
 
 local function same_name(a, b) return a ~= nil and a:lower() == b:lower() end
@@ -122,6 +142,7 @@ function M.one(job)
   local client = fields.client
   local exec, done, err, record = locate(job)
   if not exec then return done, err end
+  if is_foreign(job, exec) then return nil, foreign(job) end
   local call, data
   call, data, err = send_kill(client, exec, is_ours(client, record) and fields.id or nil)
   if not data then return after_failure(job, err) end
@@ -173,6 +194,7 @@ end
 
 -- One entrance, one request; the nested messages stand in the order of the ids.
 local function kill_group(client, members, results)
+  if is_foreign(members[1].job, members[1].exec) then return end
   local data = send_kills(client, members)
   local messages = type(data) == "table" and data.messages
   if type(messages) ~= "table" or #messages ~= #members then return end
