@@ -161,8 +161,9 @@ local function login(client, session)
   return true
 end
 
+-- One of our own that we come upon was left by an error or by Ctrl-C.
 local function lost(flight)
-  return core.now() - flight.since > FLIGHT
+  return flight.owner == coroutine.running() or core.now() - flight.since > FLIGHT
     or flight.owner and coroutine.status(flight.owner) == "dead"
 end
 

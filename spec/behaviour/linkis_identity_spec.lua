@@ -61,6 +61,39 @@ describe("a login", function()
 
   local LIST = { match = "/list", reply = linkis.list {} }
 
+  it("that an error of the caller's function has cut short is made anew", function()
+    fs:script { { match = "/publicKey", reply = fault.boot(404) },
+      linkis.ok("/login", { userName = "hadoop" }), LIST }
+    local closed = true
+    local client = linkis.client(fs, { timeout = 20, password = function()
+      if closed then error "the vault is closed" end
+      return "pw"
+    end })
+    assert.has_error(function() client:call("list", {}) end)
+    closed = false
+    local cursor = client:list {}
+    local started = core.now()
+    assert.same({}, linkis.all(cursor))
+    assert.is_true(core.now() - started < 100) -- the login was not waited for
+    client:close()
+  end)
+
+  it("by a token that cannot be looked up for now is tried again", function()
+    local away = "Token Authentication Failed, token: x，tokenUser: u, reason: errCode: %d ,desc: x"
+    for _, code in ipairs { 15200, 15206 } do
+      fs:script { linkis.no("/get", away:format(code), { status = -1, http = 401, times = 4 }),
+        linkis.get { status = "Succeed" } }
+      local client = linkis.client(fs)
+      assert.equals("succeeded", (client:attach(12):wait { timeout = 20, poll = 0.01 }))
+      fs:script { linkis.no("/get", away:format(code) .. " Caused by:X{errCode=15204, y}",
+        { status = -1, http = 401 }) }
+      local state, err = client:attach(12):wait { timeout = 20, poll = 0.01 }
+      assert.is_nil(state)
+      assert.same({ "auth", 15204 }, { err.kind, err.code })
+      client:close()
+    end
+  end)
+
   it("that was made before is none to fail at", function()
     local cookie = { headers = { "Set-Cookie: bdp-user-ticket-id=a; Path=/" } }
     for _, reply in ipairs {
