@@ -84,9 +84,19 @@ static bool not_there_yet (int64_t code) {
   return code == 10050 || code == 11011 || code == 11012;
 }
 
+/* ... or that could not look a token up: its database is away. A token that
+   is wrong is a 15206 too, with 15204 as its cause (linkis-wire 2.4) */
+static bool not_looked_up (int64_t code) {
+  return code == 15200 || code == 15206;
+}
+
 static void judge_no (tc_verdict *v, int http_status) {
   const tc_envelope *e = &v->envelope;
-  if (e->login)
+  if (e->login && not_looked_up(e->code)) {
+    bad(v, "service", "rejected", NULL);
+    v->retryable = true;
+  }
+  else if (e->login)
     bad(v, "auth", "rejected", NULL);
   else if (gateway_failed(e, http_status))
     judge_http(v, http_status);
