@@ -100,8 +100,9 @@ function Job:progress()
   if entry.err then return nil, entry.err end
   job_module.remember(self, entry)
   local progress = { fraction = entry.progress, state = entry.state, stages = {} }
-  if entry.state ~= "running" or not entry.exec then return progress end
-  local data = live_progress(self.client, entry.exec)
+  local exec = history.current(self, entry.stronger)
+  if entry.state ~= "running" or not exec then return progress end
+  local data = live_progress(self.client, exec)
   if data then
     progress.fraction = history.fraction(data.progress) or progress.fraction
     progress.stages, progress.resources = stages_of(data.progressInfo), resources_of(data)

@@ -176,5 +176,8 @@ describe("trap", function()
       assert.is_true(tonumber(request.query:match "pageSize=(%-?%d+)") > 0)
     end
     assert.has_error(function() client:list { page_size = 0 } end)
+    ids = {} -- a page of fewer rows than were asked for is not the last one
+    for record in client:list {} do ids[#ids + 1] = record.taskID end
+    assert.same({ 5, 4, 3, 2, 1 }, ids)
   end)
 end)

@@ -238,7 +238,8 @@ describe("trap", function()
 
   it("50: progress is a number, a text, 0, 1.0f, 10% or null", function()
     for native, fraction in pairs { ["0.4"] = 0.4, ['"0.4"'] = 0.4, ['"1.0f"'] = 1, ["0"] = 0,
-      ['"40%"'] = 0.4, ['"1.0"'] = 1, null = false, ['"odd"'] = false, ["1.7"] = 1 } do
+      ['"40%"'] = 0.4, ['"1.0"'] = 1, null = false, ['"odd"'] = false, ["1.7"] = 1,
+      ['"5.0E-4"'] = 5e-4 } do
       fs:script { { match = "/get", reply = fault.linkis(
         '{"task":{"taskID":12,"status":"Running","progress":' .. native .. "}}") } }
       local progress = assert(client:attach(12):progress())

@@ -34,12 +34,12 @@ function M.natives(state)
   return words[state] or { state }
 end
 
---- A fraction from 0 to 1 out of 0.4, "0.4", "40%" or "1.0f"; else nil.
+--- A fraction from 0 to 1 out of 0.4, "0.4", "5.0E-4", "40%" or "1.0f"; else nil.
 ---@param value any
 ---@return number|nil
 function M.fraction(value)
   if type(value) == "string" then
-    local digits, unit = value:match "^%s*([%d.]+)%s*([%%fF]?)%s*$"
+    local digits, unit = value:match "^%s*([%d.]+[eE]?-?%d*)%s*([%%fF]?)%s*$"
     value = tonumber(digits)
     if value and unit == "%" then value = value / 100 end
   end
@@ -213,7 +213,7 @@ end
 ---@param client userdata
 ---@param id integer
 ---@param opts table|nil deadline; creator = true: that too
----@return table entry `exec`, `stronger` (as sent) and `creator` beside the usual members
+---@return table entry `stronger` (the execID as sent) and `creator` beside the usual members
 function M.glance(client, id, opts)
   local pick = pick_of(opts and opts.creator)
   local _, ok, status, progress, exec, creator = request.send(client, "get",
@@ -221,8 +221,7 @@ function M.glance(client, id, opts)
   if not ok then return { err = with_id(status, id) } end
   return {
     state = M.state(status), native = M.text(status),
-    progress = M.fraction(progress), exec = M.exec_id(exec), stronger = exec,
-    creator = M.text(creator),
+    progress = M.fraction(progress), stronger = exec, creator = M.text(creator),
   }
 end
 

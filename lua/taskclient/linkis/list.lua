@@ -85,7 +85,11 @@ local function fetch(self)
   self.collected = self.collected + #data.tasks
   local total = tonumber(data.totalPage)
   self.total = total or 0
-  self.last = total and self.collected >= total or #data.tasks < self.args.pageSize
+  if total then
+    self.last = self.collected >= total
+  else
+    self.last = #data.tasks < self.args.pageSize
+  end
   return #data.tasks > 0
 end
 
