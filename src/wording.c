@@ -7,8 +7,9 @@
 #include "call.h"
 #include "failure.h"
 
-#define BODY_SHOWN 200    /* bytes of err.body */
-#define MESSAGE_MOST 2000 /* bytes of a server's words in err.message */
+#define BODY_SHOWN 200     /* bytes of err.body */
+#define BODY_SEARCHED 2000 /* of the reply: a secret taken out brings more in */
+#define MESSAGE_MOST 2000  /* bytes of a server's words in err.message */
 
 /* what curl or the system said, in brackets */
 static const char *detail (const tc_reply *r) {
@@ -125,12 +126,15 @@ static void push_message (lua_State *L, tc_client *c, const tc_call *call,
 
 /* ---- the err of a call ---- */
 
-/* a task's parameters hold passwords in clear: a body is shown up to them */
+/* a task's parameters hold passwords in clear, and so does a request body that
+   the gateway echoes (linkis-wire 1.5): a reply is shown up to them */
 static tc_slice before_params (tc_slice body) {
-  static const char *const names[] = { "\"paramsJson\"", "\"paramJson\"" };
-  for (size_t n = 0; n < 2; n++) {
+  static const char *const names[] = {
+    "\"paramsJson\"", "\"paramJson\"", "\"data\":{\"data\":"
+  };
+  for (size_t n = 0; n < sizeof names / sizeof *names; n++) {
     size_t len = strlen(names[n]);
-    for (size_t i = 0; i + len <= body.len && i < BODY_SHOWN; i++)
+    for (size_t i = 0; i + len <= body.len && i < BODY_SEARCHED; i++)
       if (memcmp(body.ptr + i, names[n], len) == 0) body.len = i + len;
   }
   return body;

@@ -140,6 +140,13 @@ describe("trap", function()
     local _, err = client:attach(12):info()
     assert.equals("protocol", err.kind)
     assert.is_nil(wire.texts({ err, tostring(err) }):find(SECRET, 1, true))
+    -- the gateway echoes what it cannot route
+    fs:script { { match = "/list", reply = linkis.list {} }, { match = "/submit",
+      reply = fault.linkis({ data = params }, { status = 1, message = "no " .. linkis.TOKEN }) } }
+    _, err = client:submit(linkis.shell("x", { runtime = { ["jdbc.password"] = SECRET } }))
+    assert.equals("rejected", err.outcome)
+    assert.matches("^{.*\"message\"", err.body)
+    assert.is_nil(wire.texts({ err, tostring(err), events }):find(SECRET, 1, true))
   end)
 
   it("67: a job that waits is Inited, one whose engine starts is Running", function()
