@@ -154,6 +154,34 @@ describe("a pinned version", function()
     assert.has_error(function() linkis.client(fs, { version = "newest" }) end)
   end)
 
+  it("is not needed: a server without /submit gets an /execute", function()
+    for _, absent in ipairs { fault.boot(404), fault.http(404, "<html>Error 404</html>"),
+      fault.http(404, "") } do
+      local client = linkis.client(fs)
+      fs:script { { match = "/submit", reply = absent }, { match = "/execute",
+        reply = linkis.accepted() } }
+      assert.equals(12, assert(client:submit(linkis.shell())).id)
+      assert.equals(12, assert(client:submit(linkis.shell())).id)
+      assert.same({ 1, 2 }, { #fs:requests "/submit", #fs:requests "/execute" })
+      client:close()
+      -- where neither is there the URL is wrong, and nothing is learnt from that
+      client = linkis.client(fs)
+      fs:script { { match = "/submit", times = 1, reply = absent },
+        { match = "/submit", reply = linkis.accepted() }, { match = "/execute", reply = absent } }
+      local job, err = client:submit(linkis.shell())
+      assert.is_nil(job)
+      assert.same({ "http", "submit" }, { err.kind, err.operation })
+      assert.equals(12, assert(client:submit(linkis.shell())).id)
+      client:close()
+    end
+    local client = linkis.client(fs) -- a server's own words are no such sign
+    fs:script { { match = "/list", reply = linkis.list {} }, linkis.no("/submit", "no engine",
+      { http = 404 }) }
+    assert.is_nil((client:submit(linkis.shell())))
+    assert.equals(0, #fs:requests "/execute")
+    client:close()
+  end)
+
   it("knows what each brought", function()
     local fields = require("taskclient.linkis.version").fields
     assert.same({ null_exact = true, batch = "ids" }, fields "1.8.0")

@@ -139,8 +139,11 @@ local function name_row(client, plan, err)
   return err
 end
 
+-- A 0.x server knows no /submit, and says so in the words of its days (Jersey's page, or
+-- none at all); a gateway's own 404 is about the client's URL.
 local function old_server(err)
-  return err.http_status == 404 and err.shape == "boot" and err.outcome == "rejected"
+  return err.http_status == 404 and err.outcome == "rejected"
+    and err.shape ~= "gateway" and err.shape ~= "linkis"
 end
 
 local function post(client, plan)
@@ -154,7 +157,10 @@ local function post(client, plan)
     { deadline = plan.deadline, timeout = math.max(0, plan.deadline - core.now()) })
   if data or fields.old or not old_server(err) then return data, err end
   fields.old = true
-  return post(client, plan)
+  local old_data, old_err = post(client, plan)
+  if old_data or not old_server(old_err) then return old_data, old_err end
+  fields.old = nil -- neither is there
+  return nil, err
 end
 
 local function settle(client, plan, data, err)
