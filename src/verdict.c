@@ -114,13 +114,28 @@ static bool is_blank (tc_slice s) {
   return true;
 }
 
+/* Linkis data is an object or, when there is nothing to tell, may be null */
+static void judge_data (tc_verdict *v) {
+  static const char empty[] = "{}";
+  tc_slice *data = &v->envelope.data;
+  if (data->ptr[0] == 'n') {
+    data->ptr = empty;
+    data->len = sizeof empty - 1;
+  }
+  else if (data->ptr[0] != '{' && data->ptr[0] != '[')
+    bad(v, "protocol", "unknown", "the answer's data is no object");
+}
+
 /* a yes that lacks what it must bring is no answer */
-static void judge_yes (tc_verdict *v, const tc_operation *op) {
+static void judge_yes (tc_verdict *v, const tc_service *s,
+                       const tc_operation *op) {
   const tc_envelope *e = &v->envelope;
   if ((op->flags & TC_NAMED) && (!e->message_json || is_blank(e->message)))
     bad(v, "protocol", "unknown", "the answer names no job");
   else if (op->decoder == TC_DECODE_DATA && e->data.len == 0)
     bad(v, "protocol", "unknown", "the answer has no data");
+  else if (op->decoder == TC_DECODE_DATA && s->envelope)
+    judge_data(v);
 }
 
 static void judge_document (tc_verdict *v, const tc_service *s,
@@ -130,7 +145,7 @@ static void judge_document (tc_verdict *v, const tc_service *s,
   else if (!v->envelope.ok)
     judge_no(v, http_status);
   else
-    judge_yes(v, op);
+    judge_yes(v, s, op);
 }
 
 /* a file is named by Content-Disposition; without it the text "error(…)", an

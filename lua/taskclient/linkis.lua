@@ -349,7 +349,10 @@ function Client:whoami()
   if not data and live and err.kind == "service" and self:call "heartbeat" then
     _, data, err = request.send(self, "userInfo")
   end
-  return data and history.text(data.userName), err
+  if not data then return nil, err end
+  local name = history.text(data.userName)
+  return name, not name and failure.new("protocol", "the reply names no user",
+    { operation = "userInfo" }) or nil
 end
 
 local client_class = client_module.class(Client)

@@ -142,6 +142,40 @@ describe("a server built from the page", function()
     assert.is_nil(job)
     assert.same({ 503, "not_sent" }, { err.http_status, err.outcome })
   end)
+
+  it("may have nothing to tell, and says so by null; what is no object never raises", function()
+    for _, data in ipairs { "null", "{}", "[]", '"x"', "5", "true" } do
+      local odd = fault.linkis(data)
+      local function any(...)
+        local rules = { ... }
+        rules[#rules + 1] = { match = "", reply = odd }
+        fs:script(rules)
+        return linkis.client(fs, { password = "pw" })
+      end
+      local login = linkis.ok("/login", { userName = "hadoop" })
+      local mine = any(login)
+      for _, what in ipairs { "status", "info", "progress", "results" } do
+        local job = mine:attach(12)
+        local value, err = job[what](job)
+        assert.is_nil(value, what)
+        assert.equals("protocol", err.kind, what)
+      end
+      local record, err = mine:list({}):read()
+      assert.is_nil(record)
+      assert.equals("protocol", err.kind)
+      assert(mine:states { mine:attach(12), mine:attach(13) } or true)
+      local name
+      name, err = mine:whoami()
+      assert.is_nil(name)
+      assert.equals("protocol", err.kind)
+      mine = any(login, linkis.get())
+      assert.equals("running", assert(mine:attach(12):progress()).state)
+      mine = any(login, linkis.get({}, 1), linkis.get { status = "CANCELLED" })
+      assert.is_true(assert(mine:attach(12):abort()).killed)
+    end
+    fs:script { { match = "/user/", reply = fault.linkis "null" }, linkis.get() }
+    assert.equals("running", (linkis.client(fs, { password = "pw" }):attach(12):status()))
+  end)
 end)
 
 describe("a service that is away for now", function()
