@@ -121,7 +121,10 @@ local function spec_of(job)
   local cursor = job.client:list { id = job.id }
   local record, err = cursor:read()
   if not record then return nil, err end
-  return require("taskclient.linkis.spec").of_record(record)
+  local spec, why = require("taskclient.linkis.spec").of_record(record)
+  if spec then return spec end
+  return nil, failure.new("unsupported", "the server's record does not tell the task: " .. why,
+    { operation = "submit", job_id = job.id })
 end
 
 --- Submits the same spec again, under a new key.
@@ -130,7 +133,7 @@ end
 function Job:retry()
   local spec, err = spec_of(self)
   if not spec then
-    return nil, err or failure.new("unsupported", "the server has kept no code of this task",
+    return nil, err or failure.new("service", "the server's list does not show this task",
       { operation = "submit", job_id = self.id })
   end
   local again = {}

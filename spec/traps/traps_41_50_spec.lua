@@ -234,6 +234,19 @@ describe("trap", function()
       body.params.configuration.runtime)
     assert.equals("s", body.source.scriptPath)
     assert.not_equals("k1", again.key)
+    -- a record that lacks what a submit needs, or a list that lacks the record
+    for _, lacking in ipairs { { executionCode = linkis.null }, { executionCode = "" },
+      { executionCode = "x", runType = linkis.null } } do
+      fs:script { { match = "/list", reply = linkis.list { lacking } } }
+      local job, err = client:attach(12):retry()
+      assert.is_nil(job)
+      assert.equals("unsupported", err.kind)
+      assert.equals(0, #fs:requests "/submit")
+    end
+    fs:script { { match = "/list", reply = linkis.list {} } }
+    local job, err = client:attach(12):retry()
+    assert.is_nil(job)
+    assert.same({ "service", 12 }, { err.kind, err.job_id })
   end)
 
   it("50: progress is a number, a text, 0, 1.0f, 10% or null", function()

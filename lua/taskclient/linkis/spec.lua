@@ -204,29 +204,34 @@ local function result_path_of(runtime, key)
   return name and (name == key or #name == 24) and above or path
 end
 
---- The spec that a record of the job list tells, for submitting it anew; nil
---- where the server has kept no code.
+local function text(value) return type(value) == "string" and value ~= "" and value or nil end
+
+--- The spec that a record of the job list tells, for submitting it anew.
 ---@param record table
 ---@return table|nil spec
+---@return string|nil why what the record lacks
 function M.of_record(record)
   local labels = {}
   for _, label in ipairs(type(record.labels) == "table" and record.labels or {}) do
     local name, value = tostring(label):match "^([^:]+):(.*)$"
     if name then labels[name] = value end
   end
-  if type(record.executionCode) ~= "string" then return nil end
   local params = decoded(params_text(record))
   local configuration = member(params, "configuration")
   local runtime = member(configuration, "runtime")
-  return {
-    code = record.executionCode, run_type = record.runType,
-    engine = labels.engineType or record.engineType, creator = record.requestApplicationName,
+  local spec = {
+    code = text(record.executionCode), run_type = text(record.runType),
+    engine = labels.engineType or text(record.engineType),
+    creator = text(record.requestApplicationName),
     labels = without(labels, LABELS), variables = member(params, "variable"),
     startup = without(member(configuration, "startup"), SERVER_MADE),
     special = member(configuration, "special"), runtime = without(runtime, SERVER_MADE),
     result_path = result_path_of(runtime, M.key_of(record)),
     source = without(source_of_record(record), { [M.KEY_MEMBER] = true, requestIP = true }),
   }
+  local complaint = options.complaint(spec, M.SCHEMA, "field") or complaint_of(spec)
+  if complaint then return nil, complaint end
+  return spec
 end
 
 return M
