@@ -55,9 +55,18 @@ function Job:info()
   return record
 end
 
+-- The objects of a list, and nothing else that may stand in it.
+local function objects(list)
+  local found = {}
+  for _, object in ipairs(type(list) == "table" and list or {}) do
+    if type(object) == "table" then found[#found + 1] = object end
+  end
+  return found
+end
+
 local function stages_of(list)
   local stages = {}
-  for i, stage in ipairs(type(list) == "table" and list or {}) do
+  for i, stage in ipairs(objects(list)) do
     stages[i] = {
       id = stage.id, total = stage.totalTasks, running = stage.runningTasks,
       failed = stage.failedTasks, succeeded = stage.succeedTasks,
@@ -71,8 +80,7 @@ local function resources_of(data)
   local metrics = type(data.yarnMetrics) == "table" and data.yarnMetrics
   if not metrics then return nil end
   local list = { cores_share = metrics.corePercent, memory_share = metrics.memoryPercent }
-  local rows = type(metrics.yarnResource) == "table" and metrics.yarnResource or {}
-  for i, row in ipairs(rows) do
+  for i, row in ipairs(objects(metrics.yarnResource)) do
     list[i] = {
       application = row.applicationId, state = row.jobStatus, queue = row.queue,
       memory = row.queueMemory, cores = row.queueCores, instances = row.queueInstances,

@@ -267,5 +267,9 @@ describe("trap", function()
     assert.equals(0.5, live.fraction)
     assert.equals(4, live.stages[1].succeeded)
     assert.equals(9663676416, live.resources[1].memory)
+    fs:script { linkis.get(), linkis.ok("/progressWithResource", '{"progress":0.5,"progressInfo":'
+      .. '[null,{"id":"j"},5],"yarnMetrics":{"yarnResource":[null,{"queue":"q"}]}}') }
+    live = assert(client:attach(12):progress())
+    assert.same({ "j", "q" }, { live.stages[1].id, live.resources[1].queue })
   end)
 end)
