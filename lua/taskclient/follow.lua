@@ -224,7 +224,7 @@ function steps.window(self, page)
   if old > 0 and not self.base then
     self.step, self.probe = "probe0", page.raw and PROBE or THIN_PROBE
     return "more"
-  elseif not page.raw and old > BACK then
+  elseif not page.raw and old >= BACK then
     self.step, self.chunk = "settle", old
     return "more"
   end
@@ -237,7 +237,7 @@ end
 function steps.settle(self, page)
   self.step = "window"
   if page.advance ~= self.chunk then return "wait" end
-  self.thinned = true
+  self.thinned = self.thinned or #page.lines < page.advance
   walk(self, page.lines, #page.lines)
   self.settled = self.settled + page.advance
   return "more"
@@ -271,7 +271,7 @@ function steps.probe1(self, page)
   self.base = whole and find_base(self.first, page.lines) or nil
   self.first, self.step = nil, "window"
   if self.base then return "more" end
-  self.size = self.size * 2
+  self.size = math.max(self.size, 2 * self.last)
   return "wait"
 end
 
@@ -390,7 +390,7 @@ end
 --- once the job has ended. `zero` and `one` are the pages from line 0 and 1.
 ---@return integer from
 function Follower:resume_at(zero, one)
-  self.base = self.base or find_base(zero.lines, one.lines) or 1
+  self.base = self.base or find_base(zero.lines, one.lines) or (zero.raw and 1 or 0)
   self.ended = true
   return self.settled + self.base
 end

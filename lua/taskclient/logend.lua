@@ -89,7 +89,10 @@ local function start_pages(cursor)
   if not cursor.exec then return nil, missing(cursor, cursor.why_pages, cursor.cause) end
   local zero, err = cursor:page(0, PROBE)
   local one
-  if zero then one, err = cursor:page(1, PROBE) end
+  if zero then
+    if not zero.raw then cursor:learn_way(zero) end
+    one, err = cursor:page(1, PROBE)
+  end
   if not one then
     if err.kind ~= "service" then return nil, err end
     return nil, missing(cursor, cursor.why_pages .. ", and its entrance has forgotten the job",
@@ -116,7 +119,7 @@ local function page_round(cursor)
     if err.kind == "service" then err = missing(cursor, cursor.why_pages, err) end
     return nil, err
   end
-  if page.advance <= 0 then cursor.done = true end
+  if #page.lines == 0 then cursor.done = true end
   follower:settle(page.lines, page.advance)
   return "more"
 end

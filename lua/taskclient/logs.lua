@@ -26,6 +26,7 @@ local AGAIN, BUSY, LONGEST = 0.2, 0.5, 2 -- seconds between two looks
 local FILE_PAUSE = 5  -- seconds between two looks at the whole file
 local PATIENCE = 300  -- seconds of failing looks before a reader is told
 local REFUSALS = 3    -- refused pages before the file is read instead
+local NOT_READY = "cache not ready" -- passes by itself
 local HEAD = 100      -- lines in which a log names its task
 local BURST = 5000    -- lines of one `poll`
 local VERSION = 1     -- of a saved cursor
@@ -55,6 +56,23 @@ local function look(self)
   return true
 end
 
+local function ask(self, from, size)
+  local _, data, err = request.send(self.client, "log",
+    { id = self.exec, fromLine = from, size = size, distinctLevel = false },
+    { deadline = self.deadline })
+  if data then return logpage.parse(data, from, size) end
+  err.job_id = self.job.id
+  return nil, err
+end
+
+--- Finds out how a server counts that may not do it as real ones do.
+---@private
+---@param page table that made it doubtful
+function Cursor:learn_way(page)
+  local beyond = not self.probed and ask(self, logpage.BEYOND, 1)
+  if beyond then self.probed, self.way = true, logpage.way(page, beyond) end
+end
+
 --- A page of the live log, as it stands now.
 ---@private
 ---@param from integer
@@ -62,14 +80,10 @@ end
 ---@return table|nil page
 ---@return table|nil err
 function Cursor:page(from, size)
-  local _, data, err = request.send(self.client, "log",
-    { id = self.exec, fromLine = from, size = size, distinctLevel = false },
-    { deadline = self.deadline })
-  if not data then
-    err.job_id = self.job.id
-    return nil, err
-  end
-  return logpage.parse(data, from)
+  local page, err = ask(self, from, size)
+  if not page then return nil, err end
+  if page.odd then self:learn_way(page) end
+  return logpage.settled(page, from, self.way)
 end
 
 --- Whether a page is of another job: an execID is given out again, and with its
@@ -95,6 +109,7 @@ end
 local function refused(self, err)
   if err.kind == "too_large" and self.follower:shrink() then return "more" end
   if err.kind ~= "service" then return nil, err end
+  if tostring(err.message):find(NOT_READY, 1, true) then return "wait" end
   self.refusals = self.refusals + 1
   if self.refusals >= REFUSALS then self.by_file = true end
   return "wait"

@@ -240,8 +240,11 @@ describe("recorded replies", function()
       local data = type(value) == "table" and type(value.data) == "table" and value.status == 0
         and value.data
       if data and step.operation == "log" then
-        local page = logpage.parse(data, tonumber(step.request.target:match "fromLine=(%d+)") or 0)
+        local from = tonumber(step.request.target:match "fromLine=(%d+)") or 0
+        local size = tonumber(step.request.target:match "size=(%-?%d+)") or 100
+        local page = logpage.parse(data, from, size < 0 and 10000 or size)
         assert.is_true(page.advance >= 0 and #page.lines <= page.advance + 60)
+        assert.is_false(page.odd and step.request.target:find "distinctLevel=false" ~= nil)
         logs = logs + 1
       elseif data and step.operation == "openFile" then
         local client = client_of(i)

@@ -6,6 +6,10 @@ local follow = require "taskclient.follow"
 local model = require "spec.support.log_model"
 local pages = require "taskclient.logpage"
 
+local function page_of(data, from, size)
+  return pages.settled(pages.parse(data, from, size or 5000), from)
+end
+
 local SEEDS = os.getenv "TASKCLIENT_TORTURE" and 100 or 16 -- logs of each kind
 
 local WORDS = { "INFO", "WARN", "ERROR" }
@@ -65,7 +69,7 @@ function Reader:round(limit)
     local from, size = self.follower:want()
     local data = {}
     data.log, data.fromLine = self.server:read(from, size)
-    word = self.follower:take(pages.parse(data, from))
+    word = self.follower:take(page_of(data, from, size))
     asked = asked + 1
     assert(asked < 1000, "asks for ever")
   until word ~= "more"
@@ -182,7 +186,7 @@ describe("the follower (linkis-wire 3.4, traps 15, 16, 18, 53)", function()
   it("does not step over an empty slot before it was read again", function()
     local follower = follow.new {}
     local function page(text, to)
-      return pages.parse({ log = text, fromLine = to }, (follower:want()))
+      return page_of({ log = text, fromLine = to }, (follower:want()))
     end
     assert.are.equal("again", follower:take(page("a\nnull\nc", 3)))
     assert.are.equal("a", follower:next())
@@ -196,7 +200,7 @@ describe("the follower (linkis-wire 3.4, traps 15, 16, 18, 53)", function()
   it("steps over a slot that stays empty, and fills it in later", function()
     local follower = follow.new {}
     local function take(text, to)
-      return follower:take(pages.parse({ log = text, fromLine = to }, (follower:want())))
+      return follower:take(page_of({ log = text, fromLine = to }, (follower:want())))
     end
     take("a\nnull\nc", 3)
     take("a\nnull\nc", 3)
@@ -213,13 +217,13 @@ describe("the follower (linkis-wire 3.4, traps 15, 16, 18, 53)", function()
 
   it("says so when lines have left the server's memory unread", function()
     local follower = follow.new {}
-    follower:take(pages.parse({ log = "a\nb", fromLine = 2 }, 0))
-    assert.are.equal("stuck", follower:take(pages.parse({ log = "", fromLine = 0 }, 0)))
+    follower:take(page_of({ log = "a\nb", fromLine = 2 }, 0))
+    assert.are.equal("stuck", follower:take(page_of({ log = "", fromLine = 0 }, 0)))
   end)
 
   it("refuses a file that lacks lines it has given out", function()
     local follower = follow.new {}
-    follower:take(pages.parse({ log = "a\nb", fromLine = 2 }, 0))
+    follower:take(page_of({ log = "a\nb", fromLine = 2 }, 0))
     local taken, why = follower:file("a\n", true)
     assert.is_nil(taken)
     assert.are.equal("behind", why)
@@ -228,7 +232,7 @@ describe("the follower (linkis-wire 3.4, traps 15, 16, 18, 53)", function()
 
   it("holds back blank lines until they are in the file", function()
     local follower = follow.new {}
-    follower:take(pages.parse({ log = "a\n\nb", fromLine = 3 }, 0))
+    follower:take(page_of({ log = "a\n\nb", fromLine = 3 }, 0))
     assert.are.equal("a", follower:next())
     assert.are.equal("b", follower:next())
     assert.is_nil(follower:next())
