@@ -122,10 +122,11 @@ function M.set(rs, path, opts)
   opts = options.check("export", opts, SET_SCHEMA)
   local format = format_of(path, opts)
   local ok, err = rs:peek()
-  if not ok then return nil, err end
-  if rs.type ~= "table" then
+  local kind = rawget(rs, "type") -- known too where rows are not shown
+  if not ok and not kind then return nil, err end
+  if kind ~= "table" then
     return refused(rs.job, path, "unsupported", ("a %s set cannot be exported: the server's CSV "
-      .. "loses its line breaks; use rs:save"):format(rs.type))
+      .. "loses its line breaks; use rs:save"):format(kind))
   end
   local bytes
   bytes, err = fetch_set(rs, opts, format, path)

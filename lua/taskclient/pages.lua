@@ -14,6 +14,8 @@ M.SIZE = 5000           -- rows asked for at once
 M.LARGEST = 100000      -- the server's limit since 1.7
 local FULL = 0.7        -- a page of that much of the last one's bytes may be full
 local COLUMNS = 500     -- of a column page, the server's limit
+local WIDE_CELLS = 1000000 -- on one page of a set that needs column pages
+local FAR = 2000000000  -- rows; no result has that many, and it fits the server's integer
 local PATIENCE = 60     -- seconds of failing before a reader is told
 local TOO_MANY = 80034  -- a server with a lower limit than LARGEST
 local NO_SUCH_COLUMNS = 52004
@@ -146,37 +148,49 @@ local function awaited(self)
   return (picked(call, call:result()))
 end
 
--- One page of rows put together from pages of columns.
-local function ask_wide(self, facts)
-  local calls, total = {}, tonumber(facts.totalColumn)
-  for column_page = 1, math.huge do
-    local part, err = ask(self, self.offset, column_page)
-    if not part then
-      local past = #calls > 0 and (err.http_status == 206 or tonumber(err.code) == NO_SUCH_COLUMNS)
-      if not past then return nil, err end
-      break
-    end
-    calls[#calls + 1] = part.call
-    total = total or tonumber(part.totalColumn)
-    if total and #calls * COLUMNS >= total then break end
-  end
-  facts.calls = calls
-  return facts
-end
-
 local function prohibited(self, facts)
+  self.rs:learn(facts)
   return explained(self, failure.new("service",
     tostring(facts.en_msg or facts.zh_msg or "the server does not show these rows"),
     { operation = "openFile", retryable = false,
       hint = "a cell is too long to be shown; rs:export writes the file on the server" }))
 end
 
+-- One page of rows put together from pages of columns.
+local function ask_wide(self)
+  local calls, first, total = {}, nil, self.columns
+  for column_page = 1, math.huge do
+    local part, err = ask(self, self.offset, column_page)
+    if not part then
+      local past = first and (err.http_status == 206 or tonumber(err.code) == NO_SUCH_COLUMNS)
+      if not past then return nil, err end
+      break
+    end
+    if part.display_prohibited then return nil, prohibited(self, part) end
+    calls[#calls + 1], first = part.call, first or part
+    total = total or tonumber(part.totalColumn)
+    if total and #calls * COLUMNS >= total then break end
+  end
+  first.calls = calls
+  return first
+end
+
+-- Very wide rows are fewer on a page, or a page of them would be gigabytes.
+local function become_wide(self, facts)
+  self.wide, self.columns = true, tonumber(facts.totalColumn)
+  local most = math.floor(WIDE_CELLS / math.max(self.columns or COLUMNS, 1))
+  if self.offset == 0 then self.size = math.max(1, math.min(self.size, most)) end
+  facts.call:close()
+  return ask_wide(self)
+end
+
 local function obtain(self)
+  if self.wide then return ask_wide(self) end
   local facts, err = awaited(self)
   if not facts then facts, err = ask(self, self.offset) end
   if not facts then return nil, err end
   if facts.display_prohibited then return nil, prohibited(self, facts) end
-  if facts.column_limit_display then return ask_wide(self, facts) end
+  if facts.column_limit_display then return become_wide(self, facts) end
   return facts
 end
 
@@ -187,6 +201,9 @@ local function join_columns(calls, opts)
     if not page then return nil, err end
     if not whole then
       whole = page
+    elseif page.n ~= whole.n then
+      return nil, failure.new("protocol", "the pages of columns differ in their number of rows",
+        { operation = "openFile" })
     else
       for _, column in ipairs(page.columns) do whole.columns[#whole.columns + 1] = column end
       for i, row in ipairs(page.rows) do
@@ -234,8 +251,57 @@ end
 
 -- The replies are large and the collector does not see them.
 local function free(facts)
-  for _, call in ipairs(facts.calls or {}) do call:close() end
-  facts.call:close()
+  for _, call in ipairs(facts.calls or { facts.call }) do call:close() end
+end
+
+-- Servers without pages -------------------------------------------------------------
+
+-- Whether two replies are the same but for the page's number, which is echoed.
+local function same_page(a, b)
+  if math.abs(a:info().bytes - b:info().bytes) > 16 then return false end
+  local function without_number(call) return (call:body():gsub('"page"%s*:%s*"?%d+', "", 1)) end
+  return without_number(a) == without_number(b)
+end
+
+-- Whether the server gives the same rows for another place and size.
+local function same_for(self, facts, offset, size)
+  local args = args_of(self, offset)
+  args.pageSize = size
+  local other, err = picked(request.send(self.client, "openFile", args,
+    { pick = picker, deadline = self.deadline }))
+  if not other then
+    if err.retryable then return nil, explained(self, err) end
+    return false
+  end
+  local same = same_page(other.call, facts.call)
+  other.call:close()
+  return same
+end
+
+local function no_pages(self)
+  return explained(self, failure.new("protocol",
+    ("the server gives its first page for every page: rows from %d on cannot be had")
+      :format(self.offset + 1), { operation = "openFile", retryable = false,
+      hint = "a larger page_size may get all rows in one page" }))
+end
+
+-- A server that knows no pages gives the first one for ever; but two pages may
+-- also be the same because their rows are: one far behind any end tells. True:
+-- the rows given already are all.
+local function all_given(self, facts)
+  local same, err = same_page(self.first.call, facts.call), nil
+  if same then
+    same, err = same_for(self, facts, math.floor(FAR / self.size) * self.size, self.size)
+  end
+  if same then
+    same, err = same_for(self, facts, 0, self.size + 1)
+    if same == false then return nil, no_pages(self) end
+  end
+  if same == nil then return nil, err end
+  core.fields(self.client).pages = not same
+  free(self.first)
+  self.first = nil
+  return same
 end
 
 --- Hands the next page to `use(facts)`, which gives a result and the number of
@@ -247,12 +313,19 @@ function Pages:next(use)
   if self.over then return nil end
   local facts, err = obtain(self)
   if not facts then return nil, err end
+  if self.first then
+    local all, why = all_given(self, facts)
+    if all then self:close() end
+    if all ~= false then return nil, why end
+  end
   facts.later = self.offset > 0
   local listed = tonumber(facts.totalLine)
   local last = self.once or facts.calls or listed and listed < self.size
   if not last then ask_ahead(self) end
   local result, n = use(facts)
-  free(facts)
+  local doubtful = result ~= nil and self.offset == 0 and n == self.size and not facts.calls
+    and not core.fields(self.client).pages
+  if doubtful then self.first = facts else free(facts) end
   if result == nil then return nil, n and explained(self, n) end
   self.offset = self.offset + n
   if n ~= self.size then self:close() end
@@ -262,6 +335,8 @@ end
 --- Ends it: nothing is on its way any more.
 function Pages:close()
   self.over = true
+  if self.first then free(self.first) end
+  self.first = nil
   drop_ahead(self)
 end
 

@@ -227,11 +227,6 @@ end
 
 -- Text, count, printing ----------------------------------------------------------------
 
--- Whether the server lacks an operation that the published page does not have.
-local function lacking(err)
-  return err.http_status == 404 or err.http_status == 405 or err.kind == "unsupported"
-end
-
 local function count_pages(self)
   local rows, total = pages.open(self), 0
   while true do
@@ -244,13 +239,13 @@ local function count_pages(self)
   end
 end
 
---- The number of rows, counted by the server.
+--- The number of rows, counted by the server; by reading them where it cannot.
 ---@return integer|nil
 ---@return table|nil err
 function ResultSet:count()
   local _, data, err = request.send(self.client, "fileInfo", { path = self.path, pageSize = -1 })
   local n = data and tonumber(data.rowNumber)
-  if not n and (data or lacking(err)) then n, err = count_pages(self) end
+  if not n and not (err and err.retryable) then n, err = count_pages(self) end
   if n then rawset(self, "total", n) end
   return n, err
 end

@@ -214,6 +214,60 @@ describe("result sets", function()
       assert.are.equal("service", err.kind)
     end)
 
+    describe("once from a server that knows no pages", function()
+      local rows = rows_from(1, 3)
+
+      it("and gives all of them each time", function()
+        script { { match = "/openFile", reply = page(rows, { page = 1 }) } }
+        assert.are.same(rows, all(first_set():rows { page_size = 3 }))
+        local path = dir .. "/nopages.csv"
+        assert.are.equal(3, (assert(first_set():save(path, { page_size = 3 }))))
+        assert.is_true(#fs:requests "openFile" <= 10)
+      end)
+
+      it("or an error when it gives no more than asked for", function()
+        script {
+          { match = "/openFile.*pageSize=4&", reply = page(rows_from(1, 4)) },
+          { match = "/openFile", reply = page(rows) },
+        }
+        local cursor = first_set():rows { page_size = 3 }
+        for _ = 1, 3 do assert(cursor:read()) end
+        local row, err = cursor:read()
+        assert.is_nil(row)
+        assert.are.equal("protocol", err.kind)
+        assert.is_truthy(err.message:find("rows from 4 on", 1, true))
+      end)
+
+      it("but twice when two pages have the same rows", function()
+        local same = { { "1", "x" }, { "1", "x" } }
+        script {
+          open_page(1, page(same)), open_page(2, page(same, { page = 2 })),
+          open_page(3, page(same)), open_page(4, page { { "1", "x" } }),
+          open_page(1000000000, page {}),
+        }
+        assert.are.equal(7, #all(first_set():rows { page_size = 2 }))
+      end)
+    end)
+
+    it("or an error from pages of columns that are not shown, or do not fit", function()
+      local wide = fault.linkis { type = "2", column_limit_display = true, totalColumn = 600 }
+      script {
+        { match = "columnPage=", reply = fault.linkis { type = "2", display_prohibited = true,
+          en_msg = "a cell is too long" } },
+        { match = "/openFile", reply = wide },
+      }
+      local row, err = first_set():rows():read()
+      assert.is_nil(row)
+      assert.are.equal("service", err.kind)
+      assert.is_truthy(err.message:find("a cell is too long", 1, true))
+      script {
+        { match = "columnPage=1&", reply = page(rows_from(1, 1)) },
+        { match = "columnPage=2&", reply = page(rows_from(1, 2)) },
+        { match = "/openFile", reply = wide },
+      }
+      assert.are.equal("protocol", (select(2, first_set():rows():read())).kind)
+    end)
+
     it("joined from pages of columns where the server limits them", function()
       local function columns(n)
         local metadata, row = {}, {}
@@ -258,6 +312,12 @@ describe("result sets", function()
     script { { match = "/fileInfo", reply = fault.linkis { rowNumber = 123456, colNumber = 2 } } }
     assert.are.equal(123456, first_set():count())
     script { { match = "/fileInfo", reply = fault.boot(404) }, open_page(1, page(rows_from(1, 3))) }
+    assert.are.equal(3, first_set():count())
+  end)
+
+  it("count by pages where the server fails to", function()
+    script { { match = "/fileInfo", reply = fault.linkis("{}", { status = 1, http = 400 }) },
+      open_page(1, page(rows_from(1, 3))) }
     assert.are.equal(3, first_set():count())
   end)
 
@@ -424,6 +484,15 @@ describe("result sets", function()
       local query = fs:requests("resultsetToExcel")[1].target
       assert.is_truthy(query:find("outputFileType=xlsx", 1, true))
       assert(export("PK\3\4 … PK\5\6\0\0", DISPOSITION, { format = "xlsx" }, dir .. "/e2.xlsx"))
+    end)
+
+    it("works for rows that are not shown", function()
+      script {
+        { match = "/openFile", reply = fault.linkis { type = "2", display_prohibited = true } },
+        { match = "/fileInfo", reply = fault.linkis { rowNumber = 1 } },
+        { match = "/resultsetToExcel", reply = fault.http(200, "id\n1\n", DISPOSITION) },
+      }
+      assert.are.equal(5, assert(first_set():export(dir .. "/hidden.csv")))
     end)
 
     it("refuses texts, whose lines the server would join (trap 25)", function()
