@@ -155,9 +155,25 @@ local function complaint_of(path, opts)
   end
 end
 
+-- Endings that promise what no table is written as: CSV in them would mislead.
+local OTHERS = {
+  xlsx = "the server's rs:export writes spreadsheets", xls = "the server's rs:export writes .xlsx",
+  json = "jsonl has one object a line", parquet = "no Parquet is written",
+}
+
+local function open_table(path, opts, format)
+  local hint = not format and OTHERS[(path:match "%.(%w+)$" or ""):lower()]
+  if hint then
+    return nil, failure.new("unsupported",
+      ("a table is saved as csv, tsv or jsonl; %s has another ending, and no format was given")
+        :format(path), { operation = "save", retryable = false, hint = hint })
+  end
+  return table_sink(path, opts, format or "csv")
+end
+
 local function open_sink(path, opts, kind)
   local format = format_of(path, opts)
-  if kind == "table" then return table_sink(path, opts, format or "csv") end
+  if kind == "table" then return open_table(path, opts, format) end
   if opts.format and format then return table_sink(path, opts, format) end
   return raw_sink(path, opts, kind)
 end

@@ -360,6 +360,16 @@ describe("result sets", function()
       assert.are.equal('{"id":1,"name":null}\n', slurp(path))
     end)
 
+    it("no CSV in a file that is named like a spreadsheet", function()
+      script { open_page(1, page(rows_from(1, 2))) }
+      local rows, err = first_set():save(dir .. "/t.xlsx")
+      assert.is_nil(rows)
+      assert.are.equal("unsupported", err.kind)
+      assert.is_truthy(err.hint:find("rs:export", 1, true))
+      assert.is_nil(slurp(dir .. "/t.xlsx"))
+      assert.are.equal(2, (assert(first_set():save(dir .. "/t.json", { format = "jsonl" }))))
+    end)
+
     it("columns alone when there are no rows", function()
       script { open_page(1, page {}) }
       local path = dir .. "/none.csv"
