@@ -258,7 +258,6 @@ end
 
 -- Lines from 0 against lines from 1: the same ones where counting begins at 1.
 local function find_base(zero, one)
-  if zero[1] == "null" then return nil end
   if #zero > 0 and #one == 0 then return 0 end
   local from_one, from_zero = same(zero, one, 0), same(zero, one, 1)
   if from_one and from_zero and #zero ~= #one then from_one = false end
@@ -267,7 +266,8 @@ local function find_base(zero, one)
 end
 
 function steps.probe1(self, page)
-  local whole = page.raw or #self.first == self.probe
+  local whole = #self.first >= self.probe and #page.lines >= self.probe
+    and self.first[1] ~= "null"
   self.base = whole and find_base(self.first, page.lines) or nil
   self.first, self.step = nil, "window"
   if self.base then return "more" end
@@ -415,6 +415,10 @@ function Follower:advance()
   self:settle(lines)
   return true
 end
+
+--- Whether a part of the file that was taken is not handled yet.
+---@return boolean
+function Follower:unread() return self.text ~= nil and self.at <= #self.text end
 
 -- Saving ----------------------------------------------------------------------------
 

@@ -297,7 +297,8 @@ end
 function Cursor:save()
   return {
     version = VERSION, job_id = self.job.id, lines = self.given, skip = self.skip,
-    by_file = self.by_file, done = self.done or false, state = self.follower:save(),
+    by_file = self.by_file, state = self.follower:save(),
+    done = self.done and not self.follower:unread(), -- else the file is fetched again
   }
 end
 
@@ -332,6 +333,7 @@ local function restore(self, saved)
   end
   self.given, self.skip = saved.lines or 0, saved.skip or 0
   self.by_file, self.done = saved.by_file, saved.done
+  self.was_running = saved.state.live
 end
 
 --- A cursor over a job's log lines, for a generic `for` or by `cursor:read()`.

@@ -216,6 +216,18 @@ describe("job:logs", function()
       for _, line in ipairs(lines) do assert.is_nil(line:find "INFO") end
     end)
 
+    it("goes on in another process, saved anywhere in it", function()
+      server:add(5000)
+      server:finish()
+      for _, read in ipairs { 10, 999, 1000, 1001, 4999, 5000 } do
+        local cursor, all = open(), {}
+        for i = 1, read do all[i] = assert(cursor:read()) end
+        local saved = cjson.decode(cjson.encode(cursor:save()))
+        for _, line in ipairs((read_all(open { from = saved }))) do all[#all + 1] = line end
+        assert.are.same(server.log.file, all)
+      end
+    end)
+
     it("begins at a line by number", function()
       server:add(9)
       server:finish()
@@ -350,6 +362,25 @@ describe("job:logs", function()
         if n == 6 then early = false end
       end
       same_lines(server, open { follow = true })
+    end)
+
+    it("waits for a late file also with a saved cursor", function()
+      server:add(1300)
+      local cursor = open { follow = true, exact = true }
+      local all = { (cursor:read()) }
+      local saved = cursor:save()
+      server:finish()
+      local file_text, early = server.log.file_text, true
+      server.log.file_text = function(log)
+        local text = file_text(log)
+        return early and text:sub(1, 9000):match "^(.*\n)" or text
+      end
+      local ticks = server.ticks
+      server.tick = function(n) if n == ticks + 2 then early = false end end
+      for _, line in ipairs((read_all(open { follow = true, exact = true, from = saved }))) do
+        all[#all + 1] = line
+      end
+      assert.are.same(server.log.file, all)
     end)
 
     it("asks again while the entrance knows more lines than the file", function()

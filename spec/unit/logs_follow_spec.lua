@@ -197,6 +197,24 @@ describe("the follower (linkis-wire 3.4, traps 15, 16, 18, 53)", function()
     assert.is_nil(follower:next())
   end)
 
+  it("does not take a page that failed for a sign of how the server counts", function()
+    local server = model.new { base = 1 }
+    local me, read, failed = reader(server), server.read, nil
+    function server.read(self, from, size)
+      if from ~= 1 or size >= 5000 or failed then return read(self, from, size) end
+      failed = true
+      return "", from
+    end
+    for i = 1, 3000 do
+      server:add("line " .. i)
+      if i % 300 == 0 then me:round() end
+    end
+    assert.is_true(failed)
+    server:finish()
+    me:file(true)
+    assert.are.same({}, difference(me.lines, server.file))
+  end)
+
   it("steps over a slot that stays empty, and fills it in later", function()
     local follower = follow.new {}
     local function take(text, to)
