@@ -32,6 +32,7 @@ end
 ---@return table page {lines=, advance=, raw=, odd=}
 function M.parse(data, from, size)
   data = type(data) == "table" and data or {}
+  if data.execID == "" then data = {} end -- a notice of failover, and no line of the log
   local text, to = text_of(data.log), tonumber(data.fromLine)
   local whole = type(data.log) == "string"
   local said = to and math.min(to - from, size)

@@ -215,6 +215,20 @@ local function join_columns(calls, opts)
   return whole
 end
 
+-- The columns' names, the second "a" as "a_2", as the core has them in records.
+local function keys_of(columns)
+  local keys, taken = {}, {}
+  for i, column in ipairs(columns) do
+    local key, n = column.name, 1
+    while taken[key] do
+      n = n + 1
+      key = column.name .. "_" .. n
+    end
+    keys[i], taken[key] = key, true
+  end
+  return keys
+end
+
 --- The page as a Lua table, as `call:page`.
 ---@param facts table what `next` hands out
 ---@param opts table|nil typed, records
@@ -224,9 +238,10 @@ function M.table_of(facts, opts)
   if not facts.calls then return facts.call:page(opts) end
   local page, err = join_columns(facts.calls, opts)
   if not page or not (opts and opts.records) then return page, err end
+  local keys = keys_of(page.columns)
   for i, row in ipairs(page.rows) do
     local record = {}
-    for k, cell in ipairs(row) do record[page.columns[k].name] = cell end
+    for k, cell in ipairs(row) do record[keys[k] or "column_" .. k] = cell end
     page.rows[i] = record
   end
   return page

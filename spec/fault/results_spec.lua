@@ -290,6 +290,24 @@ describe("result sets", function()
       assert.are.equal(1, (assert(rs:save(path))))
       local _, commas = slurp(path):gsub(",", "")
       assert.are.equal(2 * 502, commas)
+      local record = rs:records():read() -- two columns of one name keep both values
+      assert.are.equal("v3", record.c3)
+      assert.are.equal("v3", record.c3_2)
+    end)
+
+    it("joined from pages of columns up to the one that is not there (206)", function()
+      local function part(reply, n)
+        return { match = "columnPage=" .. n .. "&", reply = reply }
+      end
+      script {
+        part(page(rows_from(1, 2), { totalColumn = cjson.null }), 1),
+        part(page(rows_from(1, 2), { totalColumn = cjson.null }), 2),
+        part(fault.linkis("{}", { status = 4, http = 206, message = "Warning code(警告码): 52004" }),
+          3),
+        { match = "/openFile", reply = fault.linkis { type = "2", column_limit_display = true } },
+      }
+      local rows = all(first_set():rows())
+      assert.are.same({ { "1", "name 1", "1", "name 1" }, { "2", "name 2", "2", "name 2" } }, rows)
     end)
   end)
 

@@ -468,6 +468,21 @@ describe("job:logs", function()
     assert.is_true(server.ticks <= 2)
   end)
 
+  it("takes a notice of failover for no line of the log", function()
+    server:add(20)
+    local notice = 3
+    answers.real_log = answers.log
+    finally(function() answers.log, answers.real_log = answers.real_log, nil end)
+    answers.log = function(self, args)
+      notice = notice - 1
+      if notice < 0 then return answers.real_log(self, args) end
+      return { log = { core.null, core.null, "in failover", "in failover" }, fromLine = 0,
+               execID = "", taskID = TASK }
+    end
+    server.tick = function(n) if n == 8 then server:finish() end end
+    same_order(server, open { follow = true })
+  end)
+
   it("works with the array form of the published page", function()
     answers.real_log = answers.log
     finally(function() answers.log, answers.real_log = answers.real_log, nil end)
