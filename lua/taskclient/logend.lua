@@ -126,7 +126,11 @@ end
 
 local function by_pages(cursor, why, cause)
   cursor.why_pages, cursor.cause = why, cause
-  return page_round(cursor)
+  local word, err = page_round(cursor)
+  if not word and cause and cause.retryable and not cursor.pages then
+    cursor.why_pages = nil -- the file may be had after all
+  end
+  return word, err
 end
 
 -- What an openLog that failed means.
@@ -138,7 +142,8 @@ local function no_file(cursor, err)
     return by_pages(cursor, "the file is larger than the client takes", err)
   end
   local absent = err.http_status == 404 or err.http_status == 405
-  if not absent and err.kind ~= "service" then return nil, err end
+  local sick = err.kind == "http" and (err.http_status or 0) >= 500
+  if not absent and not sick and err.kind ~= "service" then return nil, err end
   if not absent and later(cursor) then return "wait" end
   return by_pages(cursor, "the server does not give the file", err)
 end

@@ -239,13 +239,16 @@ local function count_pages(self)
   end
 end
 
+-- failures of the server's own count that reading the rows may not share
+local NOT_COUNTED = { service = true, http = true, protocol = true, unsupported = true }
+
 --- The number of rows, counted by the server; by reading them where it cannot.
 ---@return integer|nil
 ---@return table|nil err
 function ResultSet:count()
   local _, data, err = request.send(self.client, "fileInfo", { path = self.path, pageSize = -1 })
   local n = data and tonumber(data.rowNumber)
-  if not n and not (err and err.retryable) then n, err = count_pages(self) end
+  if not n and (data or NOT_COUNTED[err.kind]) then n, err = count_pages(self) end
   if n then rawset(self, "total", n) end
   return n, err
 end

@@ -205,6 +205,23 @@ describe("job:logs", function()
       same_order(server, open())
     end)
 
+    it("goes by pages where openLog stays sick, and by the file once it is well", function()
+      server:add(700)
+      server:finish()
+      local sick = failure.new("http", "Internal Server Error",
+        { http_status = 500, retryable = true })
+      server.refuse_file = sick
+      same_order(server, open())
+
+      server.refuse_log = service_error "The job you just executed has ended."
+      local cursor = open()
+      local line, err = cursor:read()
+      assert.is_nil(line)
+      assert.is_truthy(err.message:find("lines from 1 on are missing", 1, true))
+      server.refuse_file = nil
+      same_order(server, cursor)
+    end)
+
     it("filters levels, with the lines below an entry", function()
       server.log:add "2026-11-22 01:50:32.050 INFO fine"
       server.log:add "2026-11-22 01:50:32.050 ERROR bad\n\tat somewhere"
