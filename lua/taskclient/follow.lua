@@ -224,6 +224,8 @@ function steps.window(self, page)
   if old > 0 and not self.base then
     self.step, self.probe = "probe0", page.raw and PROBE or THIN_PROBE
     return "more"
+  elseif not page.raw and self.exact then
+    return rest(self, new, limit) -- the lines left out have no place yet
   elseif not page.raw and old >= BACK then
     self.step, self.chunk = "settle", old
     return "more"
@@ -266,7 +268,8 @@ local function find_base(zero, one)
 end
 
 function steps.probe1(self, page)
-  local whole = #self.first >= self.probe and #page.lines >= self.probe
+  local least = math.min(#self.first, #page.lines)
+  local whole = (least == self.probe or page.raw and least > self.probe)
     and self.first[1] ~= "null"
   self.base = whole and find_base(self.first, page.lines) or nil
   self.first, self.step = nil, "window"
@@ -363,7 +366,7 @@ function Follower:add_thinned(stop)
     level = levels.of(line) or level
     if thin(line) then emit(self, line, level, "late") end
   end
-  self.thinned = false
+  self.thinned, self.tail = false, {}
 end
 
 local function chunk_of(self)

@@ -146,7 +146,8 @@ describe("the follower (linkis-wire 3.4, traps 15, 16, 18, 53)", function()
 
   it("keeps the file's order with exact", function()
     for seed = 1, SEEDS do
-      local me, server = live(seed * 104729, { base = seed % 2 }, { exact = true })
+      local me, server = live(seed * 104729, { base = seed % 2, thin = seed % 3 == 0 },
+        { exact = true })
       assert.are.same(server.file, me.lines, "seed " .. seed)
     end
   end)
@@ -210,6 +211,22 @@ describe("the follower (linkis-wire 3.4, traps 15, 16, 18, 53)", function()
       if i % 300 == 0 then me:round() end
     end
     assert.is_true(failed)
+    server:finish()
+    me:file(true)
+    assert.are.same({}, difference(me.lines, server.file))
+  end)
+
+  it("recognises the file again after the array form had left lines out", function()
+    local server = model.new { base = 1, thin = true }
+    local me = reader(server)
+    for i = 1, 2400 do
+      server:add(i > 9 and i % 3 == 0 and "" or "line " .. i)
+      if i % 400 == 0 then me:round() end
+    end
+    assert.is_true(me.follower.thinned)
+    assert(me.follower:file(server:file_text(), false))
+    me:resume()
+    me:file(false)
     server:finish()
     me:file(true)
     assert.are.same({}, difference(me.lines, server.file))
