@@ -7,6 +7,7 @@
 #include <math.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 #include <sys/random.h>
@@ -14,6 +15,7 @@
 #include "append.h"
 #include "call.h"
 #include "failure.h"
+#include "file.h"
 #include "job.h"
 #include "object.h"
 #include "poller.h"
@@ -246,6 +248,16 @@ static int random_hex (lua_State *L) {
   return 1;
 }
 
+/* core.place(temp, path, overwrite): true, or nil, err (kind "io") */
+static int place (lua_State *L) {
+  const char *temp = luaL_checkstring(L, 1), *path = luaL_checkstring(L, 2);
+  int error = tc_file_place(temp, path, lua_toboolean(L, 3));
+  if (error != 0)
+    return tc_fail(L, "io", "%s: %s", path, strerror(error));
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
 /* ---- the operation tables as data ---- */
 
 static void push_param (lua_State *L, const tc_param *p) {
@@ -305,6 +317,7 @@ static const luaL_Reg functions[] = {
   { "step", step },       { "fd", fd },         { "timeout", timeout },
   { "active", active },   { "alarm", alarm_at }, { "now", now },
   { "time", wall_time },  { "random", random_hex },
+  { "place", place },
   { "operations", operations }, { "fields", tc_fields },
   { NULL, NULL }
 };

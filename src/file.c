@@ -178,10 +178,20 @@ static int rename_new (const char *from, const char *to) {
   return 0;
 }
 
-static int move_in_place (tc_file *f) {
-  if (!f->overwrite)
-    return rename_new(f->temp, f->path);
-  return rename(f->temp, f->path) == 0 ? 0 : errno;
+static int move (const char *from, const char *to, bool overwrite) {
+  if (!overwrite)
+    return rename_new(from, to);
+  return rename(from, to) == 0 ? 0 : errno;
+}
+
+int tc_file_place (const char *temp, const char *path, bool overwrite) {
+  mode_t old;
+  int error = look_at(path, overwrite, &old);
+  if (error != 0)
+    return error;
+  if (old != 0 && chmod(temp, old) != 0)
+    return errno;
+  return move(temp, path, overwrite);
 }
 
 /* A folder that cannot be opened or synced on this file system is no failure
@@ -229,7 +239,7 @@ static void release (tc_file *f) {
 int tc_file_commit (tc_file *f) {
   int error = finish(f);
   if (error == 0)
-    error = move_in_place(f);
+    error = move(f->temp, f->path, f->overwrite);
   if (error != 0) {
     keep_error(f, error);
     tc_file_discard(f);

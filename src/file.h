@@ -34,6 +34,8 @@ int tc_file_open (tc_file *f, const char *path, bool overwrite);
 int tc_file_write (tc_file *f, const void *bytes, size_t len);
 int tc_file_commit (tc_file *f);
 void tc_file_discard (tc_file *f); /* idempotent, also after commit */
+/* puts a whole file, which stands beside it, in the path's place */
+int tc_file_place (const char *temp, const char *path, bool overwrite);
 
 int tc_write_all (int fd, const char *p, size_t len);
 int tc_sync_folder (const char *path); /* makes the name in it durable */

@@ -2,10 +2,12 @@
 -- escaping, NULL for empty cells (linkis-wire 3.12.3). What is added is that a
 -- file which is not the whole result is found out.
 
+local core = require "taskclient.core"
 local failure = require "taskclient.error"
 local options = require "taskclient.options"
 local request = require "taskclient.request"
 local results = require "taskclient.results"
+local save = require "taskclient.save"
 
 local M = {}
 
@@ -29,7 +31,7 @@ end
 
 local function fetch(job, operation, args, path, opts)
   local _, bytes, err = request.send(job.client, operation, args,
-    { file = path, overwrite = opts.overwrite, timeout = opts.timeout })
+    { file = path, timeout = opts.timeout })
   if not bytes then
     err.job_id = job.id
     return nil, err
@@ -61,22 +63,40 @@ local function is_whole_zip(path)
   return tail:find("PK\5\6", 1, true) ~= nil
 end
 
-local function cut(job, path, message)
-  os.remove(path)
-  return refused(job, path, "protocol", message)
+-- Has `get` write a file beside the path, which takes its place once `missing`
+-- has nothing to say of it: an export that was cut leaves an older file alone.
+local function take(job, path, opts, get, missing)
+  local temp = path .. "." .. core.random(6)
+  if not opts.overwrite and save.exists(path) then
+    return refused(job, path, "io", path .. ": File exists")
+  end
+  local bytes, err = get(temp)
+  if not bytes then return nil, err end
+  local what = missing(temp)
+  if what then
+    os.remove(temp)
+    return refused(job, path, "protocol", "the export was cut: " .. what)
+  end
+  local ok
+  ok, err = core.place(temp, path, opts.overwrite)
+  if ok then return bytes end
+  os.remove(temp)
+  return refused(job, path, err.kind, err.message)
+end
+
+local function missing_end(path)
+  return not is_whole_zip(path) and "the spreadsheet has no end" or nil
 end
 
 -- The rows of a CSV against the server's own count. A newline in a cell can only
 -- make lines more.
-local function check_rows(rs, path, opts)
-  if opts.check == false then return true end
+local function missing_rows(rs, opts, path)
+  if opts.check == false then return nil end
   local total = rs:count()
   local lines = total and count_lines(path)
-  if not lines then return true end
-  local expected = math.min(total, opts.limit or ALL)
-  if lines >= expected + 1 then return true end
-  return cut(rs.job, path, ("the export was cut: %d of %d rows came"):format(
-    math.max(0, lines - 1), expected))
+  local expected = lines and math.min(total, opts.limit or ALL)
+  if not lines or lines >= expected + 1 then return nil end
+  return ("%d of %d rows came"):format(math.max(0, lines - 1), expected)
 end
 
 local function set_args(rs, opts, format)
@@ -128,16 +148,9 @@ function M.set(rs, path, opts)
     return refused(rs.job, path, "unsupported", ("a %s set cannot be exported: the server's CSV "
       .. "loses its line breaks; use rs:save"):format(kind))
   end
-  local bytes
-  bytes, err = fetch_set(rs, opts, format, path)
-  if not bytes then return nil, err end
-  if format == "xlsx" then
-    if is_whole_zip(path) then return bytes end
-    return cut(rs.job, path, "the export was cut: the spreadsheet has no end")
-  end
-  ok, err = check_rows(rs, path, opts)
-  if not ok then return nil, err end
-  return bytes
+  return take(rs.job, path, opts,
+    function(temp) return fetch_set(rs, opts, format, temp) end,
+    format == "xlsx" and missing_end or function(temp) return missing_rows(rs, opts, temp) end)
 end
 
 --- Has the server write all table sets of a job as the sheets of one XLSX.
@@ -153,13 +166,12 @@ function M.job(job, path, opts)
   local record, folder = results.place(job)
   if not record then return nil, folder end
   if not folder then return refused(job, path, "unsupported", "the job has no results") end
-  local bytes, err = fetch(job, "resultsetsToExcel", {
+  local args = {
     path = folder, limit = opts.limit or ALL, nullValue = opts.null, outputFileName = opts.name,
     autoFormat = opts.auto_format, maskedFieldNames = opts.masked,
-  }, path, opts)
-  if not bytes then return nil, err end
-  if is_whole_zip(path) then return bytes end
-  return cut(job, path, "the export was cut: the spreadsheet has no end")
+  }
+  return take(job, path, opts,
+    function(temp) return fetch(job, "resultsetsToExcel", args, temp, opts) end, missing_end)
 end
 
 return M

@@ -58,7 +58,10 @@ local function io_error(path, why)
     { operation = "save", retryable = false })
 end
 
-local function exists(path)
+--- Whether there is a file that can be read under the path.
+---@param path string
+---@return boolean
+function M.exists(path)
   local file = io.open(path, "rb")
   if file then file:close() end
   return file ~= nil
@@ -85,7 +88,7 @@ end
 
 -- What a page's lines become in the file; a picture waits until it is complete.
 local function raw_sink(path, opts, kind)
-  if not opts.overwrite and exists(path) then return nil, io_error(path, "it exists already") end
+  if not opts.overwrite and M.exists(path) then return nil, io_error(path, "it exists already") end
   local temp = path .. "." .. core.random(6)
   local file, why = io.open(temp, "wb")
   if not file then return nil, io_error(path, why) end
@@ -123,11 +126,11 @@ local function raw_sink(path, opts, kind)
     end
     if ok then ok, trouble = file:flush() end
     file:close()
-    if ok and not opts.overwrite and exists(path) then ok, trouble = nil, "it exists already" end
-    if ok then ok, trouble = os.rename(temp, path) end
+    local err = not ok and io_error(path, trouble) or nil
+    if ok then ok, err = core.place(temp, path, opts.overwrite) end
     if ok then return rows, bytes end
     os.remove(temp)
-    return nil, io_error(path, trouble)
+    return nil, err
   end
   return sink
 end
