@@ -109,10 +109,11 @@ end
 local function refused(self, err)
   if err.kind == "too_large" and self.follower:shrink() then return "more" end
   if err.kind ~= "service" then return nil, err end
-  if tostring(err.message):find(NOT_READY, 1, true) then return "wait" end
+  if tostring(err.message):find(NOT_READY, 1, true) then return "again" end
   self.refusals = self.refusals + 1
-  if self.refusals >= REFUSALS then self.by_file = true end
-  return "wait"
+  if self.opts.follow and self.refusals < REFUSALS then return "wait" end
+  self.by_file = true
+  return "more"
 end
 
 local function live_round(self)
@@ -144,12 +145,14 @@ end
 
 -- The part of the file that is written, while the job still runs.
 local function file_round(self)
+  self.looked = false
   if self.path and core.now() >= (self.file_due or 0) then
     self.file_due = core.now() + FILE_PAUSE
-    local text = logend.fetch(self)
-    if text and self.follower:file(text, false) then self.looked = false return "some" end
+    local text, err = logend.fetch(self)
+    if text and self.follower:file(text, false) then return "some" end
+    if not text and not self.opts.follow then return nil, err end
   end
-  return nil
+  return "wait"
 end
 
 -- One step nearer to new lines. Gives the follower's word for what is next.
@@ -159,9 +162,8 @@ local function round(self)
     if not ok then return nil, err end
   end
   if self.ended then return logend.step(self) end
-  if self.exec and not self.by_file then return live_round(self) end
-  local word = self.by_file and file_round(self)
-  if word then return word end
+  if self.by_file then return file_round(self) end
+  if self.exec then return live_round(self) end
   self.looked = false
   return "wait"
 end

@@ -485,6 +485,19 @@ describe("job:logs", function()
     assert.is_true(server.ticks <= 2)
   end)
 
+  it("without follow gives the file's part where the entrance has forgotten the job", function()
+    server:add(700)
+    server.refuse_log = service_error "Can't find execID"
+    local lines, err = read_all(open())
+    assert.is_nil(err)
+    assert.are.same(server.log.file, lines)
+    assert.is_true(#lines >= 500)
+    server.refuse_file = service_error "IOException: path … not exists."
+    lines, err = read_all(open())
+    assert.are.equal(0, #lines)
+    assert.are.equal(server.refuse_file, err)
+  end)
+
   it("takes a notice of failover for no line of the log", function()
     server:add(20)
     local notice = 3
