@@ -280,6 +280,14 @@ static int body (lua_State *L) {
   return read_reply(L, live_call(L), push_body);
 }
 
+/* call:bytes(): of the body, as far as it has come; judges nothing */
+static int bytes (lua_State *L) {
+  tc_call *call = live_call(L);
+  if (is_forked(call)) return forked(L, call);
+  lua_pushinteger(L, (lua_Integer)reply_of(call)->bytes);
+  return 1;
+}
+
 static void add_words (lua_State *L, const tc_call *call) {
   if (!call->verdict.read) return;
   if (tc_call_push_words(L, call->client, &call->verdict.envelope))
@@ -361,8 +369,8 @@ static int lookup (lua_State *L) {
 
 static const luaL_Reg methods[] = {
   { "done", done },     { "result", result }, { "cancel", cancel },
-  { "info", info },     { "body", body },     { "page", page },
-  { "close", close_call },
+  { "info", info },     { "bytes", bytes },   { "body", body },
+  { "page", page },     { "close", close_call },
   { NULL, NULL }
 };
 

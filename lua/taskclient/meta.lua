@@ -145,6 +145,11 @@ function M.Call:cancel() end
 ---@return table
 function M.Call:info() end
 
+--- Bytes of the reply's body as far as it has come, also while it is in flight.
+---@return integer|nil bytes
+---@return table|nil err
+function M.Call:bytes() end
+
 --- The reply's text.
 ---@return string
 function M.Call:body() end

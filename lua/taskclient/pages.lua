@@ -132,7 +132,7 @@ end
 -- A page much shorter than the one before is the last one. Its length is known
 -- before it is read: the next one can be on its way while this one is.
 local function looks_full(self, call)
-  local bytes = call:info().bytes or 0
+  local bytes = call:bytes() or 0
   local before = self.bytes or math.huge
   self.bytes = bytes
   return bytes >= FULL * before
@@ -273,7 +273,7 @@ end
 
 -- Whether two replies are the same but for the page's number, which is echoed.
 local function same_page(a, b)
-  if math.abs(a:info().bytes - b:info().bytes) > 16 then return false end
+  if math.abs(a:bytes() - b:bytes()) > 16 then return false end
   local function without_number(call) return (call:body():gsub('"page"%s*:%s*"?%d+', "", 1)) end
   return without_number(a) == without_number(b)
 end

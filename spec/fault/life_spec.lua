@@ -338,6 +338,7 @@ describe("a stream", function()
       local path = dir .. "/out-" .. size
       local bytes, err, call = export(fault.http(200, body, ATTACHED), { file = path })
       assert.equal(size, bytes, err and err.message)
+      assert.equal(size, call:bytes())
       assert.is_true(call:info().framed)
       local file = assert(io.open(path, "rb"))
       assert.equal(body, file:read "*a")
