@@ -71,6 +71,18 @@ static tc_status csv_plain (const tc_format *f, tc_buffer *out,
   return tc_buffer_add(out, text.ptr, text.len);
 }
 
+/* TSV has nothing to escape in plain text */
+char *tc_format_short (const tc_format *f, char *to, tc_slice text,
+                       const char *end) {
+  if (f->style == TC_CSV &&
+      (text.len == 0 || text.len == f->null_len || f->quote_all ||
+       tc_scan_holds(text, end, f->separator)) &&
+      must_quote(f, text.ptr, text.len))
+    return quote(to, text.ptr, text.len);
+  memcpy(to, text.ptr, text.len);
+  return to + text.len;
+}
+
 /* ---- TSV ---- */
 
 static char tsv_escape (char c) {

@@ -24,6 +24,10 @@ typedef struct tc_format {
 /* a cell of a page; kind is its column's */
 tc_status tc_format_cell (const tc_format *f, tc_buffer *out,
                           const tc_cell *cell, tc_kind kind);
+/* The same in CSV and TSV for a short string of a page that has no escapes: to
+   has room for 2 * len + 2 bytes; gives the place behind them. end: of the page */
+char *tc_format_short (const tc_format *f, char *to, tc_slice text,
+                       const char *end);
 /* bytes that are no JSON: header names, values from Lua */
 tc_status tc_format_text (const tc_format *f, tc_buffer *out, tc_slice text);
 tc_status tc_format_null (const tc_format *f, tc_buffer *out);

@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "buffer.h"
+
 #if defined(__SSE2__) && defined(__GNUC__) && !defined(TC_NO_SIMD)
 #include <emmintrin.h>
 #define TC_SCAN_SSE2 1
@@ -75,6 +77,19 @@ static inline int tc_scan_short (const char *p, const char *end) {
   (void)end;
 #endif
   return -1;
+}
+
+/* whether c is in a short text that lies before end */
+static inline int tc_scan_holds (tc_slice text, const char *end, char c) {
+#ifdef TC_SCAN_SSE2
+  if (text.len <= 16 && end - text.ptr >= 16) {
+    __m128i v = _mm_loadu_si128((const __m128i *)(const void *)text.ptr);
+    int mask = _mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8(c)));
+    return (mask & ((1 << text.len) - 1)) != 0;
+  }
+#endif
+  (void)end;
+  return memchr(text.ptr, c, text.len) != NULL;
 }
 
 /* the same for a string behind a comma, as it stands in an array */
