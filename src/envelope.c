@@ -126,17 +126,25 @@ static bool as_status (const member *m, int *status) {
   return true;
 }
 
-static bool is_yes (const member *m) {
-  static const char yes[] = "true";
-  size_t i;
-  if (m->token == TC_JSON_TRUE)
+/* true or false, or the text of it in any case */
+static bool is_word (const member *m, tc_token token, const char *word) {
+  size_t len = strlen(word), i;
+  if (m->token == token)
     return true;
-  if (m->token != TC_JSON_STRING || m->text.len != 4)
+  if (m->token != TC_JSON_STRING || m->text.len != len)
     return false;
-  for (i = 0; i < 4; i++)
-    if ((m->text.ptr[i] | 0x20) != yes[i])
+  for (i = 0; i < len; i++)
+    if ((m->text.ptr[i] | 0x20) != word[i])
       return false;
   return true;
+}
+
+static bool is_yes (const member *m) {
+  return is_word(m, TC_JSON_TRUE, "true");
+}
+
+static bool is_no (const member *m) {
+  return is_word(m, TC_JSON_FALSE, "false");
 }
 
 static bool is_empty_array (const member *m) {
@@ -315,11 +323,13 @@ static void take_lindorm (tc_envelope *e, const reply *r) {
 }
 
 /* no envelope: the HTTP code is all there is to go by; but a status that is
-   no number is a broken envelope rather than none, and never a yes */
+   no number, or a success that is neither yes nor no, is a broken envelope
+   rather than none, and never a yes */
 static void take_other (tc_envelope *e, const reply *r, int http_status) {
   e->shape = TC_SHAPE_JSON;
   e->status = http_status;
-  e->ok = http_status >= 200 && http_status < 300 && !has(r, STATUS);
+  e->ok = http_status >= 200 && http_status < 300 && !has(r, STATUS) &&
+          !has(r, SUCCESS);
   e->data = has(r, DATA) ? r->members[DATA].value : r->whole;
 }
 
@@ -329,7 +339,7 @@ static void classify (tc_envelope *e, const reply *r, int http_status) {
   take_message(e, &r->members[MESSAGE]);
   if (numbered && (has(r, DATA) || (has(r, MESSAGE) && !boot)))
     take_linkis(e, r);
-  else if (has(r, SUCCESS))
+  else if (is_yes(&r->members[SUCCESS]) || is_no(&r->members[SUCCESS]))
     take_lindorm(e, r);
   else if (numbered && boot)
     take_boot(e, r);
