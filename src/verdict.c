@@ -43,9 +43,11 @@ static bool is_own (const tc_service *s, const tc_envelope *e) {
   return e->shape == TC_SHAPE_LINDORM;
 }
 
-/* the gateway made it up itself: the service behind may have worked on */
+/* whoever stands before the service made it up, in whatever form: the service
+   behind may have worked on */
 static bool gateway_failed (const tc_envelope *e, int http_status) {
-  return e->shape == TC_SHAPE_GATEWAY && http_status >= 500;
+  return (e->shape == TC_SHAPE_GATEWAY && http_status >= 500) ||
+         http_status == 502 || http_status == 504;
 }
 
 /* only a refusal proves that nothing was done */
