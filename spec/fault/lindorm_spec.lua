@@ -123,6 +123,17 @@ describe("a Lindorm client", function()
     end
   end)
 
+  it("shows words that are numbers, and takes them in its table of states", function()
+    fs:script { { match = "/info ", reply = json [[{"success":"true","data":{"state":3,"stage":7,
+      "fullJobs":[{"jobName":12,"state":3}]}}]] } }
+    assert.same({ "unknown", "3" }, { new():attach(ID):status() })
+    local job = new { states = { ["3"] = "succeeded" } }:attach(ID)
+    assert.same({ "succeeded", "3" }, { job:status() })
+    assert.equals("7", job:progress().stage)
+    local stage = job:stages()[1]
+    assert.same({ "12", "3", "succeeded" }, { stage.name, stage.native, stage.state })
+  end)
+
   it("takes success as text, in capitals, as boolean, and a record without it", function()
     local job = new():attach(ID)
     for _, success in ipairs { '"success":"true",', '"success":"TRUE",', '"success":true,', "" } do
@@ -390,6 +401,49 @@ describe("a change whose end is not known", function()
     }
     assert.is_true(assert(job:retry()))
     assert.equals("succeeded", (job:wait { timeout = 5, poll = 0.05 }))
+  end)
+
+  it("is not settled by a server that is unwell", function()
+    for _, unwell in ipairs { json('{"success":"false","message":"switching"}', 503),
+      json('{"success":"false","message":"broken"}', 500) } do
+      fs:script {
+        { match = "/delete ", CUT[1], CUT[2] },
+        { match = "/abort ", reply = json '{"success":"true","message":"ok"}' },
+        { match = "/info ", reply = unwell },
+      }
+      local job = client:attach(ID)
+      local entry = job:poll()
+      assert.is_nil(entry.err.vanished)
+      local ok, err = job:delete()
+      assert.is_nil(ok)
+      assert.equals("unknown", err.outcome)
+      assert.equals(1, #fs:requests "/delete ")
+    end
+  end)
+
+  it("of an abort is asked for though the look before it fails", function()
+    fs:script {
+      { match = "/abort ", reply = json '{"success":"true","message":"ok"}' },
+      { match = "/info ", times = 1, reply = json('{"success":"false","message":"broken"}', 500) },
+      { match = "/info ", reply = info "ABORTED" },
+    }
+    assert.same({ killed = true, confirmed = true, state = "cancelled", native = "ABORTED" },
+      client:attach(ID):abort())
+  end)
+
+  it("is settled by a yes without a record too", function()
+    for _, none in ipairs { '{"success":"true","data":null}', '{"success":true,"data":{}}',
+      '{"success":"true"}', '{"success":"true","data":[]}' } do
+      fs:script {
+        { match = "/delete ", CUT[1], CUT[2] }, { match = "/info ", reply = json(none) },
+      }
+      local job = client:attach(ID)
+      assert.is_true(job:delete())
+      local state, err = job:status()
+      assert.is_nil(state)
+      assert.equals("protocol", err.kind)
+      assert.is_true(err.vanished)
+    end
   end)
 
   it("is not begun when info does not know the task", function()

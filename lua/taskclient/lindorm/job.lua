@@ -37,7 +37,7 @@ local Job = {}
 local function reader_of_states(client)
   local words = core.fields(client).words
   return function(native)
-    if type(native) ~= "string" then return "unknown" end
+    if not native then return "unknown" end
     local word = native:lower()
     return words[word] or STATES[word] or "unknown"
   end
@@ -52,15 +52,24 @@ local function unmarked(call)
   return type(data) == "table" and type(data.state) == "string" and data or nil
 end
 
--- A no of the server itself about one task: it does not know the task.
+-- What is said of one task by a server that is well: it does not know the task.
+-- Some servers may say so by a no, others by a yes without a record.
 local function is_gone(err)
-  return err.kind == "service" or err.http_status == 404
+  if err.kind == "service" then return err.http_status < 500 and not err.retryable end
+  return err.http_status == 404 or err.http_status == 410
+    or err.kind == "protocol" and err.shape == "lindorm"
+end
+
+local function no_record(call)
+  local said = call and call:info() or {}
+  return failure.new("protocol", "info: the reply holds no record", { operation = "info",
+    http_status = said.http_status, shape = said.shape, retryable = false })
 end
 
 -- The record in a reply, or the err of its absence.
 local function record_of(job, call, data, err)
-  if type(data) == "table" then return data end
-  err = err or failure.new("protocol", "info: the reply holds no record", { operation = "info" })
+  if type(data) == "table" and next(data) ~= nil then return data end
+  err = err or no_record(call)
   data = err.kind == "protocol" and unmarked(call)
   if data then return data end
   err.job_id, err.vanished = job.id, is_gone(err) or nil
@@ -71,14 +80,13 @@ local function get_info(job, opts)
   return record_of(job, request.send(job.client, "info", { id = job.id }, opts))
 end
 
-local function text(value) return type(value) == "string" and value or nil end
-
 local function entry_of(client, info)
   local state_of = reader_of_states(client)
   local list = stages.list(info, state_of)
-  local state = state_of(info.state)
+  local native = stages.word(info.state)
+  local state = state_of(native)
   return {
-    state = state, native = text(info.state), stage = text(info.stage), info = info,
+    state = state, native = native, stage = stages.word(info.stage), info = info,
     stages = list, progress = state == "succeeded" and 1 or stages.fraction(list),
   }
 end
@@ -253,8 +261,10 @@ function Job:abort()
     job_module.remember(self, before)
     return { ended = true, state = before.state, native = before.native }
   end
-  -- a record that cannot be read is no reason to let the load go on
-  if before.err and before.err.kind ~= "protocol" then return not_begun(before.err) end
+  -- a look that fails, or a record that cannot be read, is no reason to let the load go on
+  if before.err and before.err.vanished and before.err.kind ~= "protocol" then
+    return not_begun(before.err)
+  end
   local ok, err = change(self, "abort")
   if not ok and err.outcome == "not_sent" then return nil, err end
   local refused = not ok and err.outcome == "rejected"
@@ -288,7 +298,7 @@ end
 function Job:delete()
   local ok, err = change(self, "delete")
   if not ok and err.outcome == "unknown" then
-    ok = settled(self, function(entry) return entry.err and is_gone(entry.err) end,
+    ok = settled(self, function(entry) return entry.err and entry.err.vanished end,
       CHANGED_WITHIN) ~= nil
   end
   if ok then return true end

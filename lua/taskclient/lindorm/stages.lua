@@ -24,21 +24,30 @@ local function folded(t)
   return out
 end
 
-local function first_text(members, names)
+--- A word of the server, which may be a number; nil for anything else.
+---@param value any
+---@return string|nil
+function M.word(value)
+  if type(value) == "string" then return value end
+  return type(value) == "number" and tostring(value) or nil
+end
+
+local function first_word(members, names)
   for _, name in ipairs(names) do
-    if type(members[name]) == "string" then return members[name] end
+    local word = M.word(members[name])
+    if word then return word end
   end
 end
 
 local function stage_of(kind, raw, state_of)
   if type(raw) ~= "table" then return { kind = kind, raw = raw, state = "unknown" } end
   local members = folded(raw)
-  local native = first_text(members, { "state", "status" })
+  local native = first_word(members, { "state", "status" })
   local skipped = native and native:lower() == SKIPPED
   return {
-    kind = kind, name = first_text(members, NAMES), native = native, raw = raw,
+    kind = kind, name = first_word(members, NAMES), native = native, raw = raw,
     state = skipped and "succeeded" or state_of(native),
-    table = first_text(members, { "table", "tablename" }),
+    table = first_word(members, { "table", "tablename" }),
   }
 end
 
