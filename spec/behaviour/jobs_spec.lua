@@ -17,7 +17,7 @@ local function linkis()
     return assert(client:submit { code = code, run_type = "shell", engine = "shell-1" })
   end
   return {
-    client = client, missing = 2 ^ 40, wrong_id = "1/2",
+    client = client, missing = 2 ^ 40, wrong_ids = { "1/2", "a%2e" },
     quick = function() return start "echo done" end,
     long = function() return start "sleep 60" end,
     broken = function() return start "echo oops >&2; exit 3" end,
@@ -59,7 +59,8 @@ local function lindorm()
     end
   end
   return {
-    client = client, missing = "proc-9-00000000000000000000000000000000", wrong_id = "a/../b",
+    client = client, missing = "proc-9-00000000000000000000000000000000",
+    wrong_ids = { ".", ("x"):rep(513) },
     quick = start "quick", long = start "long", broken = start "broken",
     stop = function()
       box:stop()
@@ -154,8 +155,9 @@ for name, make in pairs { linkis = linkis, lindorm = lindorm } do
 
     it("is not made from a wrong id or a foreign handle", function()
       local other = name == "linkis" and "lindorm" or "linkis"
-      for _, what in ipairs { server.wrong_id, "", "..", "a%2e", "a\r\nb", 0, -1, 1.5, 0 / 0, true,
-        {}, { id = server.missing, service = other }, { id = server.missing, nonsense = 1 } } do
+      for _, what in ipairs { server.wrong_ids[1], server.wrong_ids[2], "", "..", "a\r\nb", 0, -1,
+        1.5, 0 / 0, true, {}, { id = server.missing, service = other },
+        { id = server.missing, nonsense = 1 } } do
         assert.has_error(function() server.client:attach(what) end)
       end
     end)

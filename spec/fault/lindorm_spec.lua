@@ -123,6 +123,34 @@ describe("a Lindorm client", function()
     end
   end)
 
+  it("knows a task again by whatever id the server gives, as one segment of a path", function()
+    for id, on_wire in pairs { ["a/../b"] = "a%2F..%2Fb", ["a b?c#d"] = "a%20b%3Fc%23d",
+      ["%2e\\"] = "%252e%5C", ["\228\184\173&+=;"] = "%E4%B8%AD%26%2B%3D%3B" } do
+      fs:script {
+        { match = "^POST", reply = json(('{"success":"true","message":"%s"}')
+          :format((id:gsub("\\", "\\\\")))) },
+        { match = "/info ", reply = info "RUNNING" },
+      }
+      local client = new()
+      local job = assert(client:submit(spec()))
+      assert.equals(id, job.id)
+      assert.equals("running", (client:attach(job:handle()):status()))
+      assert.equals("/pro/proc/" .. on_wire .. "/info", fs:requests("/info ")[1].path)
+    end
+  end)
+
+  it("takes no id that it could never ask for", function()
+    for _, id in ipairs { "..", ".", ("x"):rep(513), "a\\nb" } do
+      fs:script { { match = "^POST", reply = json(('{"success":"true","message":"%s"}')
+        :format(id)) } }
+      local job, err = new():submit(spec())
+      assert.is_nil(job)
+      assert.equals("submit_unknown", err.kind)
+      assert.matches("^{\"success\":\"true\",\"message\":\"", err.body)
+      assert.equals(200, err.http_status)
+    end
+  end)
+
   it("shows words that are numbers, and takes them in its table of states", function()
     fs:script { { match = "/info ", reply = json [[{"success":"true","data":{"state":3,"stage":7,
       "fullJobs":[{"jobName":12,"state":3}]}}]] } }
