@@ -165,6 +165,23 @@ describe("validate", function()
       columns = { "ROW||Int", "b" } } } },
     { "0 row keys", { writer = { lindormTable = "t", columns = { "f:a||Int", "f:b||Int" } } } },
     { "reader: .*JSON", { reader = "{" } },
+    { "reader: a table or the JSON text of an object expected", { reader = "day/" } },
+    { "reader.column: a list expected", { reader = { filePath = "x/", column = "a,b" } } },
+    { "writer.columns: a list expected",
+      { writer = { lindormTable = "t", columns = { a = "Int" } } } },
+    { "'id|INT64': only the columns of CSV files", { reader = lindorm.parquet { path = "d/",
+      columns = { "id|INT64", "n" } } } },
+    { "file_type: Parquet, though the reader was made for CSV",
+      { reader = lindorm.csv { path = "d/", columns = { "a|int", "b|int" } } } },
+    { "'ROW|Int': .* with two bars", { writer = { lindormTable = "t",
+      columns = { "ROW|Int", "f:b|Int" } } } },
+    { "lindormTable: a.b; the namespace",
+      { writer = { lindormTable = "a.b", columns = { "x", "y" } } } },
+    { "'driverSpec' .*one of the spec's own", { extra = { driverSpec = "large" } } },
+    { "'extra': names and their texts", { extra = { "a=b" } } },
+    { "'driverSpec' .*of the spec's own", { extra = { driverSpec = "large" } } },
+    { "made by a builder of readers",
+      { writer = lindorm.parquet { path = "d/", columns = { "a" } } } },
     { "writer: a JSON object expected", { writer = "[1]" } },
     { "writer: a JSON object expected", { writer = { "a" } } },
     { "reader.x: a function has no JSON form", { reader = { x = print } } },
@@ -198,6 +215,19 @@ describe("a builder", function()
     assert.same({ table = "t", column = { "a" }, partition = { "pt=1" }, numPartitions = 4 },
       lindorm.odps { table = "t", columns = { "a" }, partition = "pt=1", partitions = 4 })
     assert.equals("", lindorm.odps { table = "t", columns = { "a" }, partition = "" }.partition)
+  end)
+
+  it("takes names and types by name too", function()
+    local reader = lindorm.csv { path = "d/", columns = { { name = "id", type = "bigint" } } }
+    assert.same({ "id|bigint" }, reader.column)
+    reader = lindorm.parquet { path = "d/", columns = { { name = "id", type = "INT64" } } }
+    assert.same({ "ROW||Long" }, lindorm.table { table = "t", from = reader, row = "id" }.columns)
+  end)
+
+  it("gives cells the family that the table names", function()
+    assert.same({ "ROW||Int", "g:a||Int", "h:b||Int" }, lindorm.table { table = "t", family = "g",
+      columns = { { row = true, type = "Int" }, { name = "a", type = "Int" },
+        { family = "h", name = "b", type = "Int" } } }.columns)
   end)
 
   it("gives the file type along", function()
@@ -239,6 +269,15 @@ describe("a builder", function()
     { "no map has the type 'bigintt'", "csv", { path = "d/", columns = { { "a", "bigintt" } } } },
     { "unknown field 'headr'; did you mean 'header'", "csv",
       { path = "d/", columns = { "a|int" }, headr = true } },
+    { "write 'd/1.parquet/'", "parquet", { path = "d/1.parquet", columns = columns } },
+    { "a list expected", "parquet", { path = "d/", columns = { id = "INT64" } } },
+    { "a list expected", "csv", { path = "d/", columns = { id = "int" } } },
+    { "a list expected", "table", { table = "t", columns = { id = "Int" } } },
+    { "'row': goes with 'from'", "table", { table = "t", columns = { "id", "n" }, row = "id" } },
+    { "'family': columns that are only names", "table",
+      { table = "t", columns = { "id", "n" }, family = "g" } },
+    { "'family': goes with 'row'", "table",
+      { table = "t", family = "g", from = lindorm.parquet { path = "d/", columns = columns } } },
     { "field 'table' is missing", "odps", { columns = columns } },
     { "no map has the type 'int'", "odps", { table = "t", columns = { { "a", "int" } } } },
     { "no type 'Strnig'; known: Boolean", "table",

@@ -8,7 +8,7 @@ local types = require "taskclient.lindorm.types"
 
 local M = {}
 
--- config made here -> { kind =, names =, types = }; nothing of it is sent
+-- config made here -> { kind =, names =, types =, writer = }; nothing of it is sent
 local built = setmetatable({}, { __mode = "k" })
 
 --- The file type that goes with a reader made here, or nil.
@@ -29,7 +29,8 @@ local FILES = {
 function M.folder_complaint(path)
   local ending = path:lower():match "%.(%w+)$"
   if ending and FILES[ending] then
-    return ("a folder is wanted, '%s' looks like a file"):format(path)
+    return ("a folder is wanted, '%s' looks like a file (a folder: write '%s/')"):format(path,
+      path)
   end
 end
 
@@ -44,10 +45,13 @@ end
 
 -- ---- readers ---------------------------------------------------------------
 
--- "id" or {"id", "INT64"}: its name and, perhaps, its type in the file.
+-- "id", {"id", "INT64"} or {name = "id", type = "INT64"}: its name and, perhaps, its type in
+-- the file.
 local function name_and_type(where, kind, i, column)
   local name, word = column, nil
-  if type(column) == "table" then name, word = column[1], column[2] end
+  if type(column) == "table" then
+    name, word = column[1] or column.name, column[2] or column.type
+  end
   if type(name) ~= "string" or name == "" then
     refuse(where, "field 'columns'[%d]: a name expected", i)
   end
@@ -58,8 +62,14 @@ local function name_and_type(where, kind, i, column)
   return name, word
 end
 
+local function check_list(where, columns)
+  if #columns > 0 then return end
+  refuse(where, "field 'columns': %s", next(columns) == nil and "no column"
+    or "a list expected, as { 'id', 'name' }, for their order counts")
+end
+
 local function read_columns(where, kind, columns)
-  if #columns == 0 then refuse(where, "field 'columns': no column") end
+  check_list(where, columns)
   local names, words = {}, {}
   for i, column in ipairs(columns) do
     names[i], words[i] = name_and_type(where, kind, i, column)
@@ -118,11 +128,11 @@ local function typed_column(i, column, separator)
 end
 
 local function typed_columns(given)
+  check_list("csv", given.columns)
   local list, names, words = {}, {}, {}
   for i, column in ipairs(given.columns) do
     list[i], names[i], words[i] = typed_column(i, column, given.separator or "|")
   end
-  if #list == 0 then refuse("csv", "field 'columns': no column") end
   return json.array(list), names, words
 end
 
@@ -178,17 +188,17 @@ local function hbase_type(i, word)
 end
 
 -- {row = true, type = "String"} or {family = "f", name = "x", type = "Int"}
-local function hbase_column(i, column)
+local function hbase_column(i, column, family)
   local word = hbase_type(i, column.type)
   if column.row then return "ROW||" .. word end
   if type(column.name) ~= "string" or column.name == "" then
     refuse("table", "field 'columns'[%d]: a name expected", i)
   end
-  return ("%s:%s||%s"):format(column.family or "f", column.name, word)
+  return ("%s:%s||%s"):format(column.family or family or "f", column.name, word)
 end
 
-local function table_column(i, column)
-  if type(column) == "table" then return hbase_column(i, column), true end
+local function table_column(i, column, family)
+  if type(column) == "table" then return hbase_column(i, column, family), true end
   if type(column) ~= "string" or column == "" then
     refuse("table", "field 'columns'[%d]: a name, or a table with family, name and type", i)
   end
@@ -198,16 +208,19 @@ local function table_column(i, column)
 end
 
 local function table_columns(given)
+  check_list("table", given.columns)
   local list, hbase = {}, nil
   for i, column in ipairs(given.columns) do
-    local text, is_hbase = table_column(i, column)
+    local text, is_hbase = table_column(i, column, given.family)
     if hbase ~= nil and hbase ~= is_hbase then
       refuse("table", "field 'columns': SQL columns (names) and HBase columns "
         .. "(family:name||Type) in one table")
     end
     hbase, list[i] = is_hbase, text
   end
-  if #list == 0 then refuse("table", "field 'columns': no column") end
+  if given.family and not hbase then
+    refuse("table", "field 'family': columns that are only names are those of a SQL table")
+  end
   return json.array(list)
 end
 
@@ -226,7 +239,10 @@ end
 local function derived_columns(given)
   local made = built[given.from]
   if not made then
-    refuse("table", "field 'from': a reader made by lindorm.csv, .parquet, .orc or .odps")
+    refuse("table", "field 'from': a reader made by lindorm.csv, .parquet, .orc or .odps expected")
+  end
+  if given.family and not given.row then
+    refuse("table", "field 'family': goes with 'row', the name of the row key's column")
   end
   local list, has_row = {}, false
   for i, name in ipairs(made.names) do
@@ -246,7 +262,11 @@ local function check_writer(given)
     refuse("table", "field 'compression': zstd or none, not '%s'", compression)
   end
   if (given.columns == nil) == (given.from == nil) then
-    refuse("table", "either field 'columns' or field 'from' (a reader) is needed")
+    refuse("table", "either field 'columns' or field 'from' (a reader) is needed, not both")
+  end
+  if given.row and given.columns then
+    refuse("table", "field 'row': goes with 'from'; in 'columns' the row key is "
+      .. "{ row = true, type = 'String' }")
   end
 end
 
@@ -260,10 +280,12 @@ end
 function M.table(given)
   check_writer(given)
   local columns = given.columns and table_columns(given) or derived_columns(given)
-  return keep({
+  local config = keep({
     namespace = given.namespace or "default", lindormTable = given.table,
     columns = columns, compression = given.compression or "zstd", timestamp = given.timestamp,
   }, nil, columns)
+  built[config].writer = true
+  return config
 end
 
 -- ---- both together ---------------------------------------------------------
@@ -277,13 +299,15 @@ local function type_complaint(from, i, column)
     from.kind, becomes or "nothing", word)
 end
 
---- What does not fit between a reader and a writer that were both made here, or nil.
+--- What does not fit between a reader and a writer that were made here, or nil.
 ---@param reader any
 ---@param writer any
 ---@return string|nil
 ---@private
 function M.mismatch(reader, writer)
   local from, to = built[reader], built[writer]
+  if from and from.writer then return "the reader was made by a builder of writers" end
+  if to and not to.writer then return "the writer was made by a builder of readers" end
   if not from or not to then return nil end
   if #from.names ~= #to.names then
     return ("the reader has %d columns, the writer %d; they pair by position"):format(#from.names,

@@ -58,7 +58,10 @@ local function config_text(given, name)
   else
     local value
     value, why = core.decode(given)
-    if value == nil then return nil, ("%s: no JSON, %s"):format(name, why.message) end
+    if value == nil then
+      return nil, ("%s: a table or the JSON text of an object expected, and this text is none (%s)")
+        :format(name, why.message)
+    end
     text = given
   end
   if text:find "^%s*{" then return text end
@@ -79,8 +82,13 @@ end
 local function extra_fields(spec)
   local extra = {}
   for name, value in each(spec.extra or {}) do
-    if type(name) ~= "string" or name == "" or FIELDS[name] or name:find("\0", 1, true) then
-      return nil, ("field 'extra': '%s' is no further field"):format(tostring(name))
+    if FIELDS[name] then
+      return nil, ("field 'extra': '%s' is no further field, it is one of the spec's own")
+        :format(name)
+    end
+    if type(name) ~= "string" or name == "" or name:find("\0", 1, true) then
+      return nil, ("field 'extra': names and their texts expected; '%s' is no further field")
+        :format(tostring(name))
     end
     if type(value) == "table" or type(value) == "function" then
       return nil, ("field 'extra.%s': text expected, got %s"):format(name, type(value))
@@ -156,6 +164,11 @@ local function key_complaints(add, name, given, known)
   end
 end
 
+local function list_complaint(add, name, value)
+  add(value ~= nil and (type(value) ~= "table" or value[1] == nil and next(value) ~= nil),
+    "%s: a list expected, as { 'id', 'name' }, for their order counts", name)
+end
+
 local function twice(add, name, list)
   local seen = {}
   for _, column in ipairs(list) do
@@ -173,6 +186,13 @@ local function reader_complaints(add, spec, reader)
     "file_type is missing: with a source on HDFS it must be given")
   add(spec.file_type == "CSV" and columns[1] and not columns[1]:find "[^%w_.-]",
     "reader.column: the columns of CSV files need types, as in 'id|bigint', not %s", columns[1])
+  local made = config.file_type(spec.reader)
+  local kind = spec.file_type or made
+  add(columns[1] and columns[1]:find("|", 1, true)
+    and (reader.table or kind and kind:lower() ~= "csv"),
+    "reader.column: '%s': only the columns of CSV files carry a type", columns[1])
+  add(made and made ~= kind, "file_type: %s, though the reader was made for %s", kind, made)
+  list_complaint(add, "reader.column", reader.column)
   twice(add, "reader.column", columns)
 end
 
@@ -185,6 +205,8 @@ local function cell_complaints(add, columns)
       add(not types.hbase(word), "writer.columns: no map has the type '%s'; known: %s", word,
         types.known "HBase")
     end
+    add(not word and column:find("|", 1, true),
+      "writer.columns: '%s': an HBase column is written family:name||Type, with two bars", column)
     rows = rows + (column:find "^ROW||" and 1 or 0)
   end
   add(cells > 0 and cells < #columns, "writer.columns: SQL columns and HBase columns in one table")
@@ -198,6 +220,9 @@ local function writer_complaints(add, writer)
   add(compression and compression ~= "zstd" and compression ~= "none",
     "writer.compression: zstd and none are known, not %s", tostring(compression))
   add(not writer.lindormTable, "writer.lindormTable is missing")
+  add(tostring(writer.lindormTable):find(".", 1, true),
+    "writer.lindormTable: %s; the namespace is a key of its own", tostring(writer.lindormTable))
+  list_complaint(add, "writer.columns", writer.columns)
   cell_complaints(add, columns)
   twice(add, "writer.columns", columns)
 end
