@@ -141,6 +141,19 @@ describe("lindorm face", function()
     assert.are.same({ { 4, 10 } }, box:query 'select count(*), sum(ROW) from "default.repaired"')
   end)
 
+  it("goes on behind a bad file that was taken away, and loses none of the next", function()
+    os.execute("mkdir " .. root .. "/taken")
+    for i, text in ipairs { "1,one\n", "2,two\n3,three\nfour,4\n", "5,five\n6,six\n7,seven\n" } do
+      write(("%s/taken/%d.csv"):format(root, i), text)
+    end
+    local id = create("taken", "taken", { column = { "id", "name" } }, LONG)
+    assert.are.equal("FAILED", ended(id).state)
+    os.remove(root .. "/taken/2.csv")
+    assert.are.equal("ok", call("/pro/proc/" .. id .. "/retry").message)
+    assert.are.equal("SUCCEEDED", ended(id).state)
+    assert.are.same({ { 6, 24 } }, box:query 'select count(*), sum(ROW) from "default.taken"')
+  end)
+
   for name, reader, writer, path, reason in (function()
     local cases = {
       { "a missing folder", { column = COLUMNS }, CELLS, "nowhere", "does not exist" },

@@ -32,8 +32,9 @@ def main(kind, path, columns):
     try:
         import pyarrow  # noqa: F401
     except ImportError:
-        out.write(b"!reading %s needs Python's pyarrow: python3 -m pip install pyarrow\n"
-                  % kind.encode())
+        out.write(b"!reading %s needs Python's pyarrow: python3 -m pip install pyarrow (where the"
+                  b" system refuses that: python3 -m venv env && env/bin/pip install pyarrow, and"
+                  b" start the sandbox with PATH=env/bin:$PATH)\n" % kind.encode())
         return
     begun = False
     try:

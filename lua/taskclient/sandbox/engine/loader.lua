@@ -229,12 +229,12 @@ function Load:place()
 end
 
 -- Writes what waits, with the place reached, as one transaction.
-function Load:commit(file_index, row)
+function Load:commit(file_name, row)
   local db = self.db
   db:transaction(function()
     for _, values in ipairs(self.batches) do db:run(self.insert .. values) end
     db:run("INSERT OR REPLACE INTO taskclient_load(load, file, row, rows) VALUES(?, ?, ?, ?)",
-      self.order.id, file_index, row, self.rows)
+      self.order.id, file_name, row, self.rows)
   end)
   self.batches, self.pending = {}, 0
   report("rows", self.rows)
@@ -257,7 +257,7 @@ local function collect(load, values, flush)
   end
 end
 
-function Load:file(index, file, skip)
+function Load:file(file, skip)
   local order, columns = self.order, self.columns
   local sources = {}
   for i, column in ipairs(columns) do sources[i] = column.source end
@@ -285,37 +285,39 @@ function Load:file(index, file, skip)
       self.rows, self.pending = self.rows + 1, self.pending + 1
       if self.pending >= self.commit_rows then
         collect(self, nil, true)
-        self:commit(index, row)
+        self:commit(file.name, row)
       end
     end
   end
   if not handle:close() then fail("%s cannot be read to its end", file.name) end
   collect(self, nil, true)
-  if self.pending > 0 or skip == 0 then self:commit(index, row) end
+  if self.pending > 0 or skip == 0 then self:commit(file.name, row) end
 end
 
 -- What is good before the bad row stays, as in a real load that ends half-way.
-function Load:file_or_fail(index, file, skip)
-  local ok, reason = pcall(self.file, self, index, file, skip)
+function Load:file_or_fail(file, skip)
+  local ok, reason = pcall(self.file, self, file, skip)
   if ok then return end
   if type(reason) ~= "table" then reason = { failure = file.name .. ": " .. tostring(reason) } end
   collect(self, nil, true)
   if self.pending > 0 then
     local place = self:place()
-    local from = place and place.file == index and place.row or skip
-    self:commit(index, from + self.pending)
+    local from = place and place.file == file.name and place.row or skip
+    self:commit(file.name, from + self.pending)
   end
   error(reason, 0)
 end
 
+-- Files go in the order of their names, so a retry knows by the name what is behind it, though
+-- the bad file may have been taken away meanwhile.
 function Load:run(files)
   local place = self:place()
   self.rows = place and place.rows or 0
   self.first, self.began = self.rows, uv.hrtime() / 1e6
-  for i, file in ipairs(files) do
-    if not place or i >= place.file then
+  for _, file in ipairs(files) do
+    if not place or file.name >= place.file then
       report("job", "full", file.name, "RUNNING")
-      self:file_or_fail(i, file, place and i == place.file and place.row or 0)
+      self:file_or_fail(file, place and file.name == place.file and place.row or 0)
     end
     report("job", "full", file.name, "SUCCEEDED")
   end
@@ -340,7 +342,7 @@ local function run(order)
   if not order.folder then fail("source %s has no folder", order.source) end
   local db = store.open(order.database)
   db:run [[CREATE TABLE IF NOT EXISTS taskclient_load(
-    load INTEGER PRIMARY KEY, file INTEGER, row INTEGER, rows INTEGER)]]
+    load INTEGER PRIMARY KEY, file TEXT, row INTEGER, rows INTEGER)]]
   stage(order, "SCHEMA")
   report("job", "schema", order.table, "RUNNING")
   local files = files_under(order)
