@@ -8,7 +8,8 @@ local SCRIPT = "lua/taskclient/sandbox/columnar.py"
 local STAND_IN = [[
 class Schema:
     def __init__(self, names): self.names = names
-    def get_field_index(self, name): return self.names.index(name)
+    def get_field_index(self, name):
+        return self.names.index(name) if self.names.count(name) == 1 else -1
 
 class Column(list):
     def to_pylist(self): return list(self)
@@ -43,8 +44,8 @@ describe("the reader of columnar files", function()
 
   teardown(function() os.execute("rm -rf " .. process.quote(folder)) end)
 
-  local function read(path, env)
-    return process.run({ "python3", SCRIPT, "Parquet", path, "bin", "id", "x", "ok" },
+  local function read(path, env, fourth)
+    return process.run({ "python3", SCRIPT, "Parquet", path, "bin", "id", "x", fourth or "ok" },
       { env = env or { PYTHONPATH = folder } })
   end
 
@@ -52,6 +53,12 @@ describe("the reader of columnar files", function()
     local code, text = read "good"
     assert.equals(0, code)
     assert.equals('"\0\255""","1",,"true"\n"","2","a ""b""\n","false"\n', text)
+  end)
+
+  it("takes no other column for one that is missing", function()
+    local code, text = read("good", nil, "price")
+    assert.equals(0, code)
+    assert.equals("!the file has no column 'price', or several\n", text)
   end)
 
   it("says in its first line why it cannot begin", function()

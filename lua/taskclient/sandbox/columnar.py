@@ -27,6 +27,13 @@ def batches(kind, path, columns):
         yield from parquet.ParquetFile(path).iter_batches(columns=columns)
 
 
+def values(batch, name):
+    at = batch.schema.get_field_index(name)
+    if at < 0:  # which Python would take for the last column
+        raise LookupError("the file has no column '%s', or several" % name)
+    return batch.column(at).to_pylist()
+
+
 def main(kind, path, columns):
     out = sys.stdout.buffer
     try:
@@ -39,8 +46,7 @@ def main(kind, path, columns):
     begun = False
     try:
         for batch in batches(kind.lower(), path, columns):
-            lists = [batch.column(batch.schema.get_field_index(c)).to_pylist() for c in columns]
-            for row in zip(*lists):
+            for row in zip(*[values(batch, name) for name in columns]):
                 out.write(b",".join(map(text, row)) + b"\n")
                 begun = True
     except Exception as problem:
