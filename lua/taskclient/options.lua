@@ -23,13 +23,26 @@ local function distance(a, b)
   return row[#b]
 end
 
+-- The longest known name inside a word: "reader" in a server's own "readerConfig".
+local function inside(word, known)
+  local best = ""
+  for _, candidate in ipairs(known) do
+    if #candidate > math.max(3, #best) and word:find(candidate:lower(), 1, true) then
+      best = candidate
+    end
+  end
+  return best ~= "" and best or nil
+end
+
 local function nearest(word, known)
   local best, least
+  word = word:sub(1, 40):lower()
   for _, candidate in ipairs(known) do
-    local d = distance(word:sub(1, 40):lower(), candidate:lower())
+    local d = distance(word, candidate:lower())
     if not least or d < least then best, least = candidate, d end
   end
   if least and least <= math.max(2, #best / 3) then return best end
+  return inside(word, known)
 end
 
 local function sorted_keys(t)

@@ -17,6 +17,8 @@ describe("option tables", function()
     assert.equals("unknown option 'tiemout'; did you mean 'timeout'?",
       complaint { code = "x", tiemout = 1 })
     assert.matches("known: code, pick, size, timeout", complaint { code = "x", elephants = 1 })
+    assert.matches("did you mean 'timeout'", complaint { code = "x", socketTimeoutMs = 1 })
+    assert.matches("did you mean 'code'", complaint { executionCode = "x" })
     assert.matches("a name expected, got number", complaint { "x" })
   end)
 
