@@ -101,6 +101,13 @@ local KIND_HINTS = {
   submit_unknown = "whether the task exists is not known; look before submitting again",
 }
 
+-- what stands where the API should be
+local function is_page(err, kind)
+  local status = tonumber(rawget(err, "http_status")) or 0
+  return kind == "protocol" and rawget(err, "shape") == "html"
+    or kind == "http" and status >= 300 and status < 400
+end
+
 local function tls_hint(message)
   if message:find "wrong version number" then
     return "nothing speaks https there; is it http://?"
@@ -119,6 +126,9 @@ function M.hint(err)
   end
   if kind == "io" and tostring(err.message):find "exists" then
     return "overwrite = true replaces it"
+  end
+  if is_page(err, kind) then
+    return "a login, or another server? see option 'url'; 'cookies' and 'headers' carry a session"
   end
   return code and HINTS[code] or KIND_HINTS[kind]
 end

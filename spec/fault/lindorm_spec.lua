@@ -92,6 +92,15 @@ describe("a Lindorm client", function()
     end
   end)
 
+  it("has a hint where a page or a redirect stands in the API's place", function()
+    for _, reply in ipairs { fault.http(200, HTML),
+      fault.http(302, "", { "Location: http://127.0.0.1:1/login" }) } do
+      fs:script { { match = "/info ", reply = reply } }
+      local _, err = new():call("info", { id = ID }, { retry = false })
+      assert.matches("a login, or another server%? see option 'url'", tostring(err))
+    end
+  end)
+
   it("sends a create once, whatever strange reply it gets, and knows what it may conclude",
     function()
     local client = new()
