@@ -276,6 +276,19 @@ describe("lindorm face", function()
     assert.matches("landing \\", cjson.decode(body).message, 1, true)
   end)
 
+  it("takes the published skeleton as a shell sends it, with blanks behind each value", function()
+    local body = http.curl { box.lindorm_url .. "/pro/proc/bulkload/create", "-d",
+      [[src=landing &dst=ld &readerConfig={"filePath":"plain/","header":true,]]
+      .. [["column":["id","name"]} &writerConfig={"lindormTable":"raw",]]
+      .. [["columns":["ROW||String","f:name||String"]} ]]
+      .. "&driverSpec=large &instances=5 &fileType=CSV &sparkAdditionalParams=a%20" }
+    local reply = cjson.decode(body)
+    assert.are.equal("true", reply.success, reply.message)
+    local config = info(reply.message).procConfig
+    assert.are.equal("large", config.driverSpec)
+    assert.are.equal("a ", config.sparkAdditionalParams) -- what is encoded is meant
+  end)
+
   it("speaks its dialects", function()
     local id = create("plain", "dialects", { header = true, column = COLUMNS }, CELLS)
     ended(id)

@@ -127,9 +127,9 @@ local function form()
   end
   local fields = {}
   for pair in (body or ""):gmatch("[^&]+") do
-    local key, value = pair:match("^([^=]*)=?(.*)$")
-    -- the published example breaks its lines inside the body
-    key = unescape(key):gsub("^%s+", "")
+    -- the published skeleton breaks its lines inside the body: those blanks are not encoded
+    local key, value = pair:match("^%s*([^=]*)=?(.-)%s*$")
+    key = unescape(key)
     if fields[key] == nil then fields[key] = unescape(value) end
   end
   return fields
