@@ -8,7 +8,7 @@ local wait = require "spec.support.wait"
 
 local TORTURE = os.getenv "TASKCLIENT_TORTURE"
 local ID = "proc-91-ff383c616e5242888b398e51359c****"
-local ON_WIRE = "/pro/proc/proc%-91%-ff383c616e5242888b398e51359c%%2A%%2A%%2A%%2A/"
+local ON_WIRE = "/pro/proc/proc%-91%-ff383c616e5242888b398e51359c%*%*%*%*/"
 
 local SAMPLE = [[{
 "data": {
