@@ -317,6 +317,19 @@ describe("a builder", function()
   end)
 end)
 
+describe("a config that was changed after it was built", function()
+  it("is judged as it is", function()
+    local reader = lindorm.csv { path = "d/", columns = { { "id", "bigint" } } }
+    local writer = lindorm.table { table = "t", columns = { "id", "n" } }
+    reader.column[2] = "n|int"
+    local list, body = client:validate {
+      src = "a", dst = "b", instances = 1, reader = reader, writer = writer,
+    }
+    assert.same({}, list)
+    assert.equals('["id|bigint","n|int"]', decoded(body).readerConfig:match "%[.-%]")
+  end)
+end)
+
 describe("a client of Lindorm", function()
   it("refuses states that are none of ours, credentials that are half", function()
     for _, options in ipairs { { states = { DONE = "ended" } }, { states = { "succeeded" } },

@@ -309,11 +309,13 @@ function M.mismatch(reader, writer)
   if from and from.writer then return "the reader was made by a builder of writers" end
   if to and not to.writer then return "the writer was made by a builder of readers" end
   if not from or not to then return nil end
-  if #from.names ~= #to.names then
-    return ("the reader has %d columns, the writer %d; they pair by position"):format(#from.names,
-      #to.names)
+  local columns, cells = reader.column, writer.columns -- as they are now, whoever changed them
+  if type(columns) ~= "table" or type(cells) ~= "table" then return nil end
+  if #columns ~= #cells then
+    return ("the reader has %d columns, the writer %d; they pair by position"):format(#columns,
+      #cells)
   end
-  for i, column in ipairs(to.names) do
+  for i, column in ipairs(cells) do
     local complaint = from.kind ~= "CSV" and type_complaint(from, i, column)
     if complaint then return complaint end
   end
