@@ -458,14 +458,17 @@ describe("a change whose end is not known", function()
     end
   end)
 
-  it("of an abort is asked for though the look before it fails", function()
-    fs:script {
-      { match = "/abort ", reply = json '{"success":"true","message":"ok"}' },
-      { match = "/info ", times = 1, reply = json('{"success":"false","message":"broken"}', 500) },
-      { match = "/info ", reply = info "ABORTED" },
-    }
-    assert.same({ killed = true, confirmed = true, state = "cancelled", native = "ABORTED" },
-      client:attach(ID):abort())
+  it("of an abort is asked for though the look before it fails, or takes too long", function()
+    for _, look in ipairs { { reply = json('{"success":"false","message":"broken"}', 500) },
+      { { "read" }, { "stall" } } } do
+      look.match, look.times = "/info ", 1
+      fs:script {
+        { match = "/abort ", reply = json '{"success":"true","message":"ok"}' }, look,
+        { match = "/info ", reply = info "ABORTED" },
+      }
+      assert.same({ killed = true, confirmed = true, state = "cancelled", native = "ABORTED" },
+        client:attach(ID):abort())
+    end
   end)
 
   it("is settled by a yes without a record too", function()

@@ -316,7 +316,7 @@ function M.mismatch(reader, writer)
       #cells)
   end
   for i, column in ipairs(cells) do
-    local complaint = from.kind ~= "CSV" and type_complaint(from, i, column)
+    local complaint = from.kind ~= "CSV" and type_complaint(from, i, tostring(column))
     if complaint then return complaint end
   end
 end

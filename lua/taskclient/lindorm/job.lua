@@ -256,7 +256,7 @@ end
 ---@return table|nil what `killed` or `ended` is true; `state`, `native`; `confirmed`: info shows it
 ---@return table|nil err with `outcome`
 function Job:abort()
-  local before = poller(self)
+  local before = poller(self, { deadline = core.now() + LOOK })
   if is_ended(before) then
     job_module.remember(self, before)
     return { ended = true, state = before.state, native = before.native }
