@@ -294,6 +294,19 @@ describe("many loads of one client", function()
   end)
 end)
 
+describe("the client's time for a request", function()
+  it("holds for looks at many loads too", function()
+    local fs = fault.start()
+    fs:script { default = { { "read" }, { "stall" } } }
+    local client = assert(taskclient.lindorm { url = fs.url, timeout = 0.3 })
+    local began = wait.now()
+    local entries = client:states { client:attach "p-1", client:attach "p-2" }
+    assert.is_true(wait.now() - began < 5)
+    for i = 1, 2 do assert.equals("timeout", entries[i].err.kind) end
+    fs:stop()
+  end)
+end)
+
 describe("a create whose reply is cut", function()
   local fs
   setup(function() fs = fault.start() end)
@@ -496,6 +509,17 @@ describe("a change whose end is not known", function()
       assert.equals("not_sent", err.outcome)
       assert.equals(0, #fs:requests("/" .. operation .. " "))
     end
+  end)
+
+  it("says where to look when the record does not tell why a load failed", function()
+    for _, body in ipairs { '"FAILED"', '"FAILED","stage":null' } do
+      fs:script { { match = "/info ", reply = json('{"success":"true","data":{"state":'
+        .. body .. "}}") } }
+      assert.equals("the load ended as FAILED; its log is in the LTS web page",
+        client:attach(ID):error().message)
+    end
+    fs:script { { match = "/info ", reply = info "FAILED" } }
+    assert.matches("as FAILED at the stage S; ", client:attach(ID):error().message)
   end)
 
   it("aborts though info is the published sample, which nobody can read", function()

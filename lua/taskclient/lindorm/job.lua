@@ -100,9 +100,9 @@ end
 local TOGETHER = 50 -- looks that are on their way at a time
 
 local function begin(job, deadline)
-  local left = deadline and math.max(0.001, deadline - core.now())
-  return job.client:start("info", { id = job.id },
-    left and { timeout = math.min(left, LOOK_MOST) })
+  local limit = core.fields(job.client).timeout or LOOK_MOST
+  if deadline then limit = math.max(0.001, math.min(limit, deadline - core.now())) end
+  return job.client:start("info", { id = job.id }, { timeout = limit })
 end
 
 -- No second try here: whoever watches many jobs looks again anyway.
@@ -188,8 +188,8 @@ local function failure_text(entry)
   for _, stage in ipairs(entry.stages) do
     found = found or stage.state == "failed" and reason(stage.raw)
   end
-  return found or ("the load ended as %s at the stage %s"):format(entry.native or entry.state,
-    tostring(entry.stage))
+  return found or ("the load ended as %s%s; its log is in the LTS web page"):format(
+    entry.native or entry.state, entry.stage and " at the stage " .. entry.stage or "")
 end
 
 --- Why the load failed or was stopped.
