@@ -69,10 +69,20 @@ local function header_list(where, headers)
   return list
 end
 
-local function cookie_text(cookies)
+local function is_cookie(name, value)
+  return type(name) == "string" and not name:find "[=;%s]"
+    and (type(value) == "string" or type(value) == "number") and not tostring(value):find ";"
+end
+
+local function cookie_text(where, cookies)
   if type(cookies) ~= "table" then return cookies end
   local names, parts = {}, {}
-  for name in each(cookies) do names[#names + 1] = tostring(name) end
+  for name, value in each(cookies) do
+    if not is_cookie(name, value) then
+      options.raise(where, "option 'cookies': a table of names and texts without ';' expected")
+    end
+    names[#names + 1] = name
+  end
   table.sort(names)
   for i, name in ipairs(names) do parts[i] = name .. "=" .. tostring(cookies[name]) end
   return parts[1] and table.concat(parts, "; ")
@@ -119,7 +129,7 @@ end
 ---@return table|nil err
 function M.new(where, service, opts, class, fields, more)
   fields = fields_of(where, service, opts, fields)
-  more.url, more.headers, more.cookie = opts.url, fields.headers, cookie_text(opts.cookies)
+  more.url, more.headers, more.cookie = opts.url, fields.headers, cookie_text(where, opts.cookies)
   more.fields = fields
   for _, name in ipairs(TO_CORE) do more[name] = opts[name] end
   local fine, client, err = pcall(core.client, service, more, class)

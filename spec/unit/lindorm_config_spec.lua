@@ -333,7 +333,9 @@ end)
 describe("a client of Lindorm", function()
   it("refuses states that are none of ours, credentials that are half", function()
     for _, options in ipairs { { states = { DONE = "ended" } }, { states = { "succeeded" } },
-      { user = "u" }, { password = "p" }, { url = "http://u:p@h/" }, { url = "h:12311" } } do
+      { user = "u" }, { password = "p" }, { cookies = { "sid=7" } }, { cookies = { sid = {} } },
+      { cookies = { sid = "7; admin=1" } }, { cookies = { ["a=b"] = "c" } },
+      { url = "http://u:p@h/" }, { url = "h:12311" } } do
       options.url = options.url or "http://127.0.0.1:1"
       assert.has_error(function() taskclient.lindorm(options) end)
     end
