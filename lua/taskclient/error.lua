@@ -97,7 +97,7 @@ local HINTS = {
 for code = 20071, 20074 do HINTS[code] = HINTS[20070] end
 
 local KIND_HINTS = {
-  auth = "see options 'user', 'password' and 'token'",
+  auth = "see options 'user' and 'password', or 'token' of Linkis",
   submit_unknown = "whether the task exists is not known; look before submitting again",
 }
 

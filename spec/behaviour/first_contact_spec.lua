@@ -22,7 +22,7 @@ describe("a first contact", function()
   it("with a wrong password names the options", function()
     local err = submit { url = server.url, user = "hadoop", password = "not-this" }
     assert.equal("auth", err.kind)
-    assert.matches("options 'user', 'password'", tostring(err))
+    assert.matches("options 'user' and 'password'", tostring(err))
   end)
 
   it("with no user at all asks for one", function()
