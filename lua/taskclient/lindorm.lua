@@ -35,6 +35,12 @@ local function unusable(client, call, why)
       body = client:redact(call:body():sub(1, 200)) })
 end
 
+-- The part of an answer that may hold the task's name: whoever reads only a log needs it.
+local function what_came(err)
+  local body = err.body
+  return body and body:find "^%s*{" and "; what came of the answer: " .. body or ""
+end
+
 --- Starts a bulk load, once. An end that is not known cannot be looked up at this server:
 --- err of kind `submit_unknown`, and nothing is sent again.
 ---@param spec taskclient.lindorm_spec
@@ -62,7 +68,7 @@ function Client:submit(spec, opts)
   end
   if err.outcome ~= "unknown" then return nil, err end
   return nil, failure.new("submit_unknown",
-    "whether the load was started is not known: " .. tostring(err.message),
+    "whether the load was started is not known: " .. tostring(err.message) .. what_came(err),
     { operation = "create", outcome = "unknown", since = created, cause = err,
       http_status = err.http_status, body = err.body, retryable = false })
 end

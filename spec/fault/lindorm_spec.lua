@@ -148,6 +148,15 @@ describe("a Lindorm client", function()
     end
   end)
 
+  it("tells in words what came of a create's answer, for a name may stand in it", function()
+    local body = ('{"success":"true","message":"%s"'):format(ID)
+    fs:script { { match = "^POST", { "read" },
+      { "send", "HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n" .. body }, { "fin" } } }
+    local _, err = new():submit(spec())
+    assert.equals("submit_unknown", err.kind)
+    assert.matches(ID, tostring(err), 1, true)
+  end)
+
   it("takes no id that it could never ask for", function()
     for _, id in ipairs { "..", ".", ("x"):rep(513), "a\\nb" } do
       fs:script { { match = "^POST", reply = json(('{"success":"true","message":"%s"}')
