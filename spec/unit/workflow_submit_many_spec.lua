@@ -97,6 +97,66 @@ describe("submit_many", function()
     assert.are.equal(summary.total, summary.failed + summary.succeeded)
   end)
 
+  it("submits nothing after a failure: no retry, none that was taken already", function()
+    local last
+    server.plan = function(_, spec)
+      local n = tonumber(spec.code:match "%d+")
+      return { state = n < 3 and "failed" or "succeeded", run = n == 1 and 5 or 1 }
+    end
+    server.before_submit = function() last = fakes.clock end
+    local ends, cursor = {}, start(linkis, specs(9), { active = 2, stop_on_failure = true,
+      retry = { times = 1, delay = 30 } })
+    for ended in cursor do ends[#ends + 1] = ended.index .. ended.state .. ended.attempts end
+    assert.are.same({ "2failed2", "1failed1" }, ends)
+    assert.is_true(last < 1000 + fakes.clock)
+    assert.are.equal(3, server.submits)
+    server.refuse = function(spec)
+      if spec.code == "job 2" then return fakes.new_error("service", "no",
+        { outcome = "rejected" }) end
+    end
+    server.plan, server.submits = function() return {} end, 0
+    local summary = start(linkis, specs(9), { active = 4, stop_on_failure = true }):finish()
+    assert.are.same({ 4, 1, 3, 1 }, { summary.total, summary.succeeded, summary.not_submitted,
+      server.submits })
+  end)
+
+  it("begins no submit after the deadline", function()
+    server.before_submit = function() fakes.clock = fakes.clock + 5 end
+    server.plan = function() return { run = 1e5 } end
+    local before = fakes.clock
+    local _, err = start(linkis, specs(40), { timeout = 7 }):read()
+    assert.are.same({ "timeout", 2 }, { err.kind, #err.handles })
+    assert.are.equal(10, fakes.clock - before)
+  end)
+
+  it("waits as long as a server asks for before the next try, with a cap", function()
+    local n, before = 0, fakes.clock
+    server.refuse = function()
+      n = n + 1
+      if n == 1 then return fakes.new_error("http", "slow down", { outcome = "rejected",
+        retry_after = 1e6 }) end
+    end
+    assert.are.equal(1, start(linkis, specs(1), { retry = 1 }):finish().succeeded)
+    assert.is_true(fakes.clock - before >= 60 and fakes.clock - before < 80)
+  end)
+
+  it("tells a bar how many there are as soon as that is known", function()
+    server.plan = function(n) return { state = n == 2 and "failed" or "succeeded" } end
+    local function totals(list, opts)
+      local seen, last = {}, nil
+      opts.on_progress = function(_, progress)
+        seen[tostring(progress.total)], last = true, progress.done
+      end
+      start(linkis, list, opts):finish()
+      return seen, last
+    end
+    local seen, last = totals(specs(7), { active = 2, retry = 1 })
+    assert.are.same({ { ["7"] = true }, 7 }, { seen, last })
+    local list, i = specs(7), 0
+    seen, last = totals(function() i = i + 1 return list[i] end, { active = 2 })
+    assert.are.same({ { ["nil"] = true, ["7"] = true }, 7 }, { seen, last })
+  end)
+
   it("goes on with the rest after an unknown submit", function()
     server.after_submit = function(spec)
       if spec.code == "job 2" then return fakes.new_error("submit_unknown", "cut",

@@ -4,6 +4,7 @@
 local core = require "taskclient.core"
 local hosts = require "taskclient.host"
 local interrupt = require "taskclient.workflow.interrupt"
+local new_error = require("taskclient.error").new
 local options = require "taskclient.options"
 local retry = require "taskclient.retry"
 local wait = require "taskclient.workflow.wait"
@@ -31,7 +32,7 @@ local RETRY = { times = "!count", codes = "table", kinds = "table", when = "func
 ---   kinds=,
 ---  when=fun(ended, attempts): boolean, delay=1, max_delay=60}
 ---@field stop_on_failure? boolean submit nothing more after a failure; what runs is waited for
----@field total? integer number of specs, for the progress bar
+---@field total? integer number of specs, for the progress bar, where they come from a function
 
 local Many = {}
 Many.__index = Many
@@ -62,54 +63,57 @@ local function source(specs)
   end
 end
 
-local function finish(many, item, state, native, err)
-  local counts = many.counts
-  item.state, item.native, item.err = state, native, err
-  local word = state or (err.kind == "submit_unknown" and "unknown") or "not_submitted"
-  counts[word] = (counts[word] or 0) + 1
+-- The item's end, as its last attempt has left it. After a failure that stops all, what
+-- was to be submitted once more, or has not been submitted yet, ends so too.
+local function finish(many, item)
+  local counts, err = many.counts, item.err
+  local word = item.state or (err.kind == "submit_unknown" and "unknown") or "not_submitted"
+  counts[word] = counts[word] + 1
   counts.retried = counts.retried + item.attempts - 1
-  if word ~= "succeeded" and many.stop_on_failure then counts.stopped = true end
   many.ready[#many.ready + 1] = item
+  many.watch.done = many.watch.done + 1
+  if word == "succeeded" or not many.stop_on_failure then return end
+  counts.stopped = true
+  while many.delayed[1] do finish(many, table.remove(many.delayed)) end
 end
 
-local function wants_retry(many, item, state, err)
-  local rule = many.retry
+local function wants_retry(many, item)
+  local rule, err = many.retry, item.err
   if item.attempts > rule.times or many.counts.stopped then return false end
   if err and err.kind == "submit_unknown" then return false end
   if rule.when then
-    local ended = { spec = item.spec, job = item.job, state = state, err = err }
+    local ended = { spec = item.spec, job = item.job, state = item.state, err = err }
     return watch.protect(rule.when, ended, item.attempts)
   end
   if rule.codes or rule.kinds then
     return err ~= nil and (among(rule.codes, err.code) or among(rule.kinds, err.kind))
   end
-  return state == "failed" or state == nil
+  return item.state == "failed" or item.state == nil
 end
 
-local function later(many, item, times, err)
-  local rule = many.retry
+local function later(many, item, times)
+  local rule, err = many.retry, item.err
   local most = rule.max_delay or BACKOFF_MAX
   local delay = math.min((rule.delay or BACKOFF) * 2 ^ math.min(times, 20), most)
-  delay = math.max(delay * (0.8 + 0.4 * retry.random()), err and err.retry_after or 0)
-  item.at = core.now() + delay
+  local asked = math.min(err and err.retry_after or 0, watch.PATIENCE)
+  item.at = core.now() + math.max(delay * (0.8 + 0.4 * retry.random()), asked)
   many.delayed[#many.delayed + 1] = item
 end
 
 local function settle(many, item, state, native, err)
-  if not wants_retry(many, item, state, err) then
-    return finish(many, item, state, native, err)
-  end
+  item.state, item.native, item.err = state, native, err
+  if not wants_retry(many, item) then return finish(many, item) end
   item.again = true
-  later(many, item, item.attempts - 1, err)
+  later(many, item, item.attempts - 1)
 end
 
 -- A submit that was surely not sent is no attempt: the server is away.
 local function refused(many, item, err)
   if watch.permanent(err) then
     many.fatal = err
-  elseif err.outcome == "not_sent" then
-    item.unsent = (item.unsent or 0) + 1
-    return later(many, item, item.unsent, err)
+  elseif err.outcome == "not_sent" and not many.counts.stopped then
+    item.err, item.unsent = err, (item.unsent or 0) + 1
+    return later(many, item, item.unsent)
   end
   settle(many, item, nil, nil, err)
 end
@@ -151,7 +155,10 @@ end
 local function next_item(many)
   local spec = not (many.exhausted or many.counts.stopped) and many.source() or nil
   many.exhausted = spec == nil
-  if not spec then return nil end
+  if not spec then
+    many.watch.total = many.counts.total
+    return nil
+  end
   local index = many.counts.total + 1
   if type(spec) ~= "table" then
     error(string.format("submit_many: spec %d: table expected, got %s", index, type(spec)), 0)
@@ -192,8 +199,13 @@ local function fill(many)
     end
   end
   for _, item in ipairs(list) do
-    if many.fatal then return end
-    submit(many, item)
+    if many.fatal or many.watch:late() then return end
+    if many.counts.stopped then
+      item.err = item.err or new_error("interrupted", "not submitted: another has failed")
+      finish(many, item)
+    else
+      submit(many, item)
+    end
   end
 end
 
@@ -217,13 +229,16 @@ local function advance(_, many)
     local ended = table.remove(many.ready, 1)
     if ended then return ended end
     if many.fatal then return give_up(many, many.fatal) end
-    local late = w.deadline and core.now() >= w.deadline
+    local late = w:late()
     if late and not w:queued() then return give_up(many, wait.timeout(w)) end
     if not late then fill(many) end
     local limit = earliest(many.delayed)
     if w:pending() then
       local item = w:next(limit)
-      if item then settle(many, item.tag, item.state, item.native, item.err) end
+      if item then
+        w.done = w.done - 1 -- one more only if this attempt is the last
+        settle(many, item.tag, item.state, item.native, item.err)
+      end
     elseif limit and not many.ready[1] then
       local seconds = math.min(limit, w.deadline or limit) - core.now()
       hosts.current(many.client).sleep(math.max(0, seconds))
@@ -281,11 +296,13 @@ function M.submit_many(client, specs, opts)
   opts = options.check("submit_many", opts, OPTIONS, 3)
   local again = opts.retry
   if type(again) == "table" then options.check("submit_many", again, RETRY, 3) end
+  local w = watch.new(opts)
+  w.total = opts.total or type(specs) == "table" and #specs or nil
   return setmetatable({
     client = client, source = source(specs), active = opts.active or ACTIVE, name = opts.name,
     journal = opts.journal, stop_on_failure = opts.stop_on_failure,
     retry = type(again) == "table" and again or { times = again or 0 },
-    watch = watch.new(opts), ready = {}, delayed = {},
+    watch = w, ready = {}, delayed = {},
     counts = { total = 0, succeeded = 0, failed = 0, cancelled = 0, unknown = 0,
       not_submitted = 0, retried = 0 },
   }, Many)

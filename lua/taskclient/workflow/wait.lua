@@ -36,6 +36,7 @@ local function begin(where, jobs, opts)
   end
   local w = watch.new(opts)
   w.once = where ~= "as_completed" -- an error ends it for good
+  w.total = #jobs
   for i, job in ipairs(jobs) do w:add(job, i) end
   return w
 end

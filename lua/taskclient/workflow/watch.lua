@@ -5,6 +5,7 @@
 local core = require "taskclient.core"
 local hosts = require "taskclient.host"
 local interrupt = require "taskclient.workflow.interrupt"
+local options = require "taskclient.options"
 local retry = require "taskclient.retry"
 
 local M = {}
@@ -15,12 +16,12 @@ local POLL = {
   lindorm = { first = 1, grow = 2, max = 30 },
 }
 local POLL_WITH_LOG = 2     -- longest delay while log lines are wanted
-local RETRY_AFTER_MAX = 60  -- a server may ask for more patience, up to this
 local GONE_TIMES, GONE_SECONDS = 3, 60
 local HOLDER_MAX = 120      -- a round that takes longer is no longer waited for
 local LOG_BURST = 50        -- log requests in one look
 local LOG_TRIES = 5         -- for the lines of a job that has ended
 
+M.PATIENCE = 60             -- a server may ask for more, with Retry-After, up to this
 M.ended = { succeeded = true, failed = true, cancelled = true }
 local PERMANENT = { auth = true, closed = true, unsupported = true, vanished = true,
   memory = true }
@@ -52,6 +53,10 @@ end
 
 ---@param opts table timeout, poll, on_progress, on_log, on_state, on_interrupt
 function M.new(opts)
+  local choice = opts.on_interrupt
+  if type(choice) == "string" and choice ~= "leave" and choice ~= "abort" then
+    options.raise("wait", options.unknown("on_interrupt", choice, { "abort", "leave" }), 4)
+  end
   local now = core.now()
   return setmetatable({
     opts = opts, started = now, deadline = opts.timeout and now + opts.timeout,
@@ -109,7 +114,11 @@ local function delay(item, failed, jitter)
   local poll = opts.poll
   item.attempt = item.attempt + 1
   if type(poll) == "number" then return poll end
-  if poll then return M.protect(poll, item.attempt, core.now() - item.since) end
+  if poll then
+    local seconds = M.protect(poll, item.attempt, core.now() - item.since)
+    if type(seconds) == "number" and seconds >= 0 then return seconds end
+    error("the function given as 'poll' must give seconds, not " .. tostring(seconds), 0)
+  end
   local plan = POLL[item.client.service] or POLL.linkis
   local longest = opts.on_log and math.min(POLL_WITH_LOG, plan.max) or plan.max
   item.interval = math.min(longest, item.interval and item.interval * plan.grow or plan.first)
@@ -120,7 +129,7 @@ local function schedule(item, entry, jitter)
   local err, now = entry.err, core.now()
   local wait = math.max(0.01, delay(item, err ~= nil, jitter))
   if err and err.retry_after then
-    wait = math.max(wait, math.min(err.retry_after, RETRY_AFTER_MAX) * (1 + 0.2 * jitter))
+    wait = math.max(wait, math.min(err.retry_after, M.PATIENCE) * (1 + 0.2 * jitter))
   end
   item.due = now + wait
   item.fresh, item.watch.fresh = entry, item.watch.fresh + 1
@@ -202,7 +211,7 @@ local function tell(item, entry, changed)
   if not opts.on_progress then return end
   M.protect(opts.on_progress, item.job, {
     fraction = entry.progress, state = entry.state, native = entry.native,
-    elapsed = core.now() - item.since, total = watch.total or watch.done + watch.open,
+    elapsed = core.now() - item.since, total = watch.total,
     done = watch.done + (M.ended[entry.state] and 1 or 0),
   })
 end
@@ -293,6 +302,9 @@ function Watch:next(limit)
     step(self, limit)
   end
 end
+
+--- True when the deadline has come.
+function Watch:late() return self.deadline ~= nil and core.now() >= self.deadline end
 
 --- True when there is an end to give at once.
 function Watch:queued() return self.head <= self.tail end
