@@ -20,6 +20,20 @@ local ENVIRONMENT = { url = "TASKCLIENT_LINDORM_URL" }
 ---@class taskclient.Lindorm: taskclient.Client
 local Client = {}
 
+-- The operation's arguments; a wrong spec raises at the caller's line.
+local function args_of(spec, level)
+  form.check(spec, level + 1)
+  local args, complaints = form.args(spec)
+  if not args then options.raise("submit", table.concat(complaints, "; "), level + 1) end
+  return args
+end
+
+--- Raises for a spec that cannot be submitted; sends nothing.
+---@private
+function Client:check_spec(spec, level)
+  args_of(spec, level + 1)
+end
+
 --- Starts a bulk load, once. An end that is not known cannot be looked up at this server:
 --- err of kind `submit_unknown`, and nothing is sent again.
 ---@param spec taskclient.lindorm_spec
@@ -27,10 +41,8 @@ local Client = {}
 ---@return userdata|nil job
 ---@return table|nil err with `outcome`
 function Client:submit(spec, opts)
-  form.check(spec)
+  local args = args_of(spec, 2)
   options.check("submit", opts, { adopt = "boolean", since = "number", deadline = "number" })
-  local args, complaints = form.args(spec)
-  if not args then options.raise("submit", table.concat(complaints, "; ")) end
   if core.fields(self).log then
     for _, complaint in ipairs(form.warnings(spec)) do
       self:trace("warn", { what = "doubtful", operation = "create", message = complaint })

@@ -205,6 +205,15 @@ local function look_first(client, plan, given, opts)
   return find(client, plan.key, since, plan.spec.creator, plan.deadline)
 end
 
+--- Raises for a spec that cannot be submitted; sends nothing.
+---@param client userdata
+---@param spec table
+---@param level integer stack level of the caller for complaints
+function M.check(client, spec, level)
+  spec_module.check(spec, level + 1)
+  plan_of(client, spec, nil, level + 1)
+end
+
 --- Submits a task, once; see client:submit.
 ---@param client userdata
 ---@param given table

@@ -91,6 +91,8 @@ end
 
 local function use(run, name)
   options.argument("step", "name", name, "text", 4)
+  local text, why = json.try(name, "name")
+  if not text then options.raise("step", why, 4) end
   local here, before = place(), run.used[name]
   if before then
     error(string.format("step '%s' is used twice in this run: at %s and at %s; "
@@ -121,86 +123,98 @@ local function changed(name, text)
 end
 
 -- An attempt still to be made: its intent is written, but not yet on the disk.
-local function intend(run, name, client, spec, form)
+local function intend(run, name, client, form)
   local n = ledger.count(run.ledger, name) + 1
   local ok, err = note(run, "intent", name,
     { key = key_of(run, name, n), attempt = n, service = client.service, spec = form })
-  if not ok then return nil, err end
-  return { name = name, client = client, spec = spec, attempt = ledger.current(run.ledger, name) }
+  return ok and ledger.current(run.ledger, name) or nil, err
 end
 
 --- What is to be done for a step: the first half of `submit`, before the sync.
 --- `again`: a new attempt of a step that has ended.
 ---@private
 function Run:prepare(name, client, spec, again)
+  if type(client) ~= "userdata" and type(client) ~= "table" or not client.check_spec then
+    options.raise("submit", "client: a client expected, got " .. type(client), 3)
+  end
+  client:check_spec(spec, 3) -- what can never go out is no step
   if spec.key ~= nil then error("submit: field 'key' is the run's own; leave it out", 0) end
   if not again then use(self, name) end
+  local form, secrets = difference.form(spec)
+  local plan = { name = name, client = client, spec = spec, secrets = secrets }
   local attempt = ledger.current(self.ledger, name)
-  local form = difference.form(spec)
   if again or not attempt or attempt.state == "refused" then
-    return intend(self, name, client, spec, form)
+    local err
+    plan.attempt, err = intend(self, name, client, form)
+    return plan.attempt and plan, err
   end
   local text = difference.tell(attempt.spec or {}, form)
   if text then changed(name, text) end
-  return { name = name, client = client, spec = spec, attempt = attempt }
+  plan.attempt = attempt
+  return plan
 end
 
--- Text that JSON can hold, at most so many bytes of it.
-local function plain(text, most)
-  text = tostring(text)
+-- Text that JSON can hold and anybody may read, at most so many bytes of it.
+local function plain(text, most, secrets)
+  text = difference.hide(tostring(text), secrets)
   if #text > most then text = text:sub(1, most):gsub("[\192-\255][\128-\191]*$", "") end
   return json.try(text) and text or (text:gsub("[\128-\255]", "?"))
 end
 
 -- The last lines up to the last ERROR line, behind which the server sums up at length.
-local function tail_of_log(job)
+local function tail_of_log(job, secrets)
   local cursor, lines, tail, last = job:logs(), {}, {}, nil
   while cursor and #lines < LOG_LONGEST do
     local line, told = cursor:read()
     if not line then break end
-    lines[#lines + 1] = plain(line, 400)
+    lines[#lines + 1] = line
     if told and told.level == "error" then last = #lines end
   end
   last = last or #lines
-  for i = math.max(1, last - LOG_TAIL + 1), last do tail[#tail + 1] = lines[i] end
+  for i = math.max(1, last - LOG_TAIL + 1), last do
+    tail[#tail + 1] = plain(lines[i], 400, secrets)
+  end
   return tail
 end
 
-local function plain_error(err)
+local function plain_error(err, secrets)
   local known = type(err) == "table" and err or {}
   return err and { kind = known.kind, code = known.code,
-    message = plain(known.message or err, 4000) }
+    message = plain(known.message or err, 4000, secrets) }
 end
 
-local function end_of(job, entry)
+local function end_of(job, entry, secrets)
   local failed = entry.state ~= "succeeded"
-  return { state = entry.state, native = entry.native, err = plain_error(entry.failure),
-    log = failed and job.client.service == "linkis" and tail_of_log(job) or nil }
+  return { state = entry.state, native = entry.native, err = plain_error(entry.failure, secrets),
+    log = failed and job.client.service == "linkis" and tail_of_log(job, secrets) or nil }
 end
 
 -- Has the journal hear of what a wait learns about the job.
-local function follow(run, name, job)
-  local attempt = ledger.current(run.ledger, name)
+local function follow(run, plan, job)
+  local name, attempt, secrets = plan.name, plan.attempt, plan.secrets
   watch.observe(job, function(seen, entry, changed_state)
     local stale = attempt.to or attempt ~= ledger.current(run.ledger, name)
     if stale or not changed_state then return end
-    if watch.ended[entry.state] then return note(run, "ended", name, end_of(seen, entry)) end
+    if watch.ended[entry.state] then
+      return note(run, "ended", name, end_of(seen, entry, secrets))
+    end
     note(run, "state", name, { state = entry.state, native = entry.native })
   end)
   return job
 end
 
 -- What an earlier process may have sent stays open, whatever this one could not send.
-local function refused(run, name, err, sent_before)
+local function refused(run, plan, err, sent_before)
   if sent_before and err.outcome == "not_sent" then return nil, err end
   local what = err.outcome == "unknown" and "unknown" or "refused"
-  note(run, what, name, { err = plain_error(err) })
+  note(run, what, plan.name, { err = plain_error(err, plan.secrets) })
   if what == "unknown" then run.journal:sync() end
   return nil, err
 end
 
 -- Looks for the task of a submit that was cut off: job; nil when it was never made; nil, err.
-local function look(run, name, client, attempt, deadline)
+local function look(run, plan, deadline)
+  local name, client, attempt = plan.name, plan.client, plan.attempt
   local now, age = core.now(), core.time() - attempt.sending
   local fine_since, need, pause = now - age, run.settle, FIRST_LOOK
   if age < 0 or age > run.settle then fine_since, need = now, TROUBLE * run.settle end
@@ -244,29 +258,28 @@ local function existing(run, client)
   return run.existing[client]
 end
 
-local function accepted(run, name, job)
-  note(run, "accepted", name, { id = job.id, handle = job:handle() })
+local function accepted(run, plan, job)
+  note(run, "accepted", plan.name, { id = job.id, handle = job:handle() })
   if job.client.service == "lindorm" then run.journal:sync() end
-  return follow(run, name, job)
+  return follow(run, plan, job)
 end
 
 -- The submit itself. Whether it was begun is in the journal before its first byte goes out.
 local function send(run, plan, keyed)
-  local name, spec = plan.name, {}
-  local sent_before = plan.attempt.sending ~= nil
-  local ok, err = (keyed and note or keep)(run, "sending", name)
-  if not ok then return nil, err end
+  local spec, sent_before = {}, plan.attempt.sending ~= nil
+  local job, err = (keyed and note or keep)(run, "sending", plan.name)
+  if not job then return nil, err end
   for field, value in pairs(plan.spec) do spec[field] = value end
   spec.key = keyed and plan.attempt.key or nil
-  ok, err = plan.client:submit(spec, keyed and { adopt = false } or nil)
-  if not ok then return refused(run, name, err, sent_before) end
-  return accepted(run, name, ok)
+  job, err = plan.client:submit(spec, keyed and { adopt = false } or nil)
+  if not job then return refused(run, plan, err, sent_before) end
+  return accepted(run, plan, job)
 end
 
 -- The task that a server with keys has already of an earlier process: job, nil, or nil, err.
 local function earlier(run, plan, deadline)
   local client, attempt = plan.client, plan.attempt
-  if attempt.sending then return look(run, plan.name, client, attempt, deadline) end
+  if attempt.sending then return look(run, plan, deadline) end
   local ids, err = existing(run, client)
   local id = ids and ids[attempt.key]
   return id and client:attach { id = id, key = attempt.key }, err
@@ -275,19 +288,19 @@ end
 --- The second half of `submit`: the task that exists already, or the submit.
 ---@private
 function Run:launch(plan, deadline)
-  local name, client, attempt = plan.name, plan.client, plan.attempt
-  if attempt.handle then return follow(self, name, client:attach(attempt.handle)) end
+  local client, attempt = plan.client, plan.attempt
+  if attempt.handle then return follow(self, plan, client:attach(attempt.handle)) end
   local keyed = client.service ~= "lindorm" -- which has no key to look for
   local job, err
   if keyed then
     job, err = earlier(self, plan, deadline)
   elseif attempt.sending then
-    err = unknown(name, attempt)
+    err = unknown(plan.name, attempt)
   end
-  if job then return accepted(self, name, job) end
+  if job then return accepted(self, plan, job) end
   if not err then return send(self, plan, keyed) end
   local news = err.kind == "submit_unknown" and attempt.state ~= "unknown"
-  if news then note(self, "unknown", name) end
+  if news then note(self, "unknown", plan.name) end
   return nil, err
 end
 
@@ -380,8 +393,13 @@ end
 ---@return boolean|nil ok
 ---@return table|nil err
 function Run:resolve(name, id)
+  options.argument("resolve", "id", id, "text|integer")
   local attempt, err = known(self, name)
   if not attempt then return nil, err end
+  if attempt.handle or not attempt.key then
+    return nil, new_error("unsupported", ("step '%s' is no unknown submit: %s"):format(name,
+      attempt.state))
+  end
   local handle = { id = id, service = attempt.service }
   return decide(self, "accepted", name, { id = id, handle = handle })
 end
