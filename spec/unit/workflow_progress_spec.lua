@@ -50,6 +50,13 @@ describe("the progress bar", function()
     assert.matches("linkis job 8  failed  0s\n$", text())
   end)
 
+  it("counts places, not letters, of a label", function()
+    local bar = progress.bar { stream = stream, width = 40, label = ("汉"):rep(9) .. "😀" }
+    bar(job(1), report("running", 0.5))
+    local pretty = require "taskclient.pretty"
+    assert.is_true(pretty.width((text():gsub("\27%[[%dmKJA]*", ""))) < 40)
+  end)
+
   it("is silent with quiet", function()
     progress.bar { stream = stream, quiet = true }(job(1), report("running", 0.5))
     assert.are.equal("", text())

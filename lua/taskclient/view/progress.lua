@@ -3,6 +3,7 @@
 -- tell their on_progress callback, and the terminal; no server.
 local core = require "taskclient.core"
 local options = require "taskclient.options"
+local pretty = require "taskclient.pretty"
 
 local M = {}
 
@@ -82,22 +83,6 @@ local function counted(bar)
   return list
 end
 
--- Width in columns: bytes that begin a UTF-8 character.
-local function columns(text)
-  return select(2, text:gsub("[^\128-\191]", ""))
-end
-
-local function clip(text, width)
-  if columns(text) <= width then return text end
-  local kept, n = {}, 0
-  for char in text:gmatch "[%z\1-\127\194-\244][\128-\191]*" do
-    n = n + 1
-    if n > width - 1 then break end
-    kept[n] = char
-  end
-  return table.concat(kept) .. "~"
-end
-
 local EIGHTHS = { "▏", "▎", "▍", "▌", "▋", "▊", "▉" }
 
 local function gauge(bar, part, width)
@@ -137,8 +122,9 @@ end
 
 local function line(bar, width)
   local name, percent, rest, part = text_of(bar)
-  local room = math.min(40, width - columns(name) - columns(percent) - columns(rest) - 6)
-  if not part or room < 6 then return clip(name .. percent .. "  " .. rest, width - 1) end
+  local plain = name .. percent .. "  " .. rest
+  local room = math.min(40, width - pretty.width(plain) - 4)
+  if not part or room < 6 then return pretty.clip(plain, width - 1, 0, "~") end
   local state = state_of(bar)
   local edge = bar.ascii and { "[", "]" } or { "▕", "▏" }
   return name .. " " .. edge[1] .. tint(bar, state, gauge(bar, part, room)) .. edge[2] .. percent
@@ -163,7 +149,7 @@ local function draw(bar)
   erase(bar)
   bar.stream:write(text)
   bar.stream:flush()
-  bar.drawn, bar.drawn_at = columns((text:gsub("\27%[%d*m", ""))), core.now()
+  bar.drawn, bar.drawn_at = pretty.width((text:gsub("\27%[%d*m", ""))), core.now()
 end
 
 local function plain(bar, changed)
