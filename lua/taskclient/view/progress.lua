@@ -74,13 +74,16 @@ local function estimate(part, elapsed)
   return "  about " .. clock(elapsed * (1 - part) / part) .. " left"
 end
 
+-- How many are in which state. Of more ends than there are jobs that are done, some were
+-- failures that are tried again.
 local function counted(bar)
-  local list = {}
-  for _, state in ipairs { "running", "queued", "succeeded", "failed", "cancelled" } do
-    local n = bar.counts[state]
-    if n and n > 0 then list[#list + 1] = { state, n .. " " .. state } end
+  local counts, ended = {}, 0
+  for state, n in pairs(bar.counts) do
+    counts[state], ended = n, ended + (ENDED[state] and n or 0)
   end
-  return list
+  counts.retried = math.max(0, math.min(ended - bar.done, counts.failed or 0))
+  counts.failed = (counts.failed or 0) - counts.retried
+  return counts
 end
 
 local EIGHTHS = { "▏", "▎", "▍", "▌", "▋", "▊", "▉" }
@@ -95,7 +98,7 @@ end
 
 local function state_of(bar)
   if bar.total == 1 and bar.last then return bar.last.state end
-  return (bar.counts.failed or 0) > 0 and "failed" or bar.done == bar.total and "succeeded"
+  return counted(bar).failed > 0 and "failed" or bar.done == bar.total and "succeeded"
     or "running"
 end
 
@@ -107,8 +110,11 @@ end
 
 local function words(bar)
   if bar.total == 1 then return bar.last and bar.last.state or "" end
-  local list = {}
-  for i, one in ipairs(counted(bar)) do list[i] = one[2] end
+  local list, counts = {}, counted(bar)
+  for _, state in ipairs { "running", "queued", "succeeded", "failed", "cancelled", "retried" } do
+    local n = counts[state] or 0
+    if n > 0 then list[#list + 1] = n .. " " .. state end
+  end
   return table.concat(list, ", ")
 end
 
