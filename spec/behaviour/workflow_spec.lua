@@ -179,6 +179,25 @@ describe("workflow", function()
     end)
   end
 
+  it("says which journal remembers the job when Ctrl-C ends a wait of a run's job", function()
+    local path = dir .. "/interrupted.run"
+    local child = script(([[
+      local taskclient = require "taskclient"
+      local run = assert(taskclient.journal %q)
+      local job = assert(run:submit("x", assert(taskclient.linkis()), { code = "sleep 30",
+        run_type = "shell", engine = "shell-1" }))
+      job:wait { poll = 0.1, on_state = function() print(job.id) io.stdout:flush() end }
+      ]]):format(path), {})
+    local id = wait.eventually(function() return child:out():match "(%d+)\n" end, 20, "the wait")
+    child:signal "INT"
+    child:wait(10)
+    local said = child:err()
+    child:stop()
+    assert(assert(linkis:attach(tonumber(id))):abort())
+    assert.matches("client:attach(" .. id .. "), or start the script again: " .. path, said,
+      1, true)
+  end)
+
   local function tasks_of(box)
     local client = assert(taskclient.linkis { url = box.url, user = box.user,
       password = box.password })

@@ -10,10 +10,10 @@ local function say(...)
   io.stderr:write(string.format(...), "\n")
 end
 
-local function leave(job, run)
+local function leave(job, observer)
   say("%s goes on; to take it up again: client:attach(%s)%s", tostring(job),
     type(job.id) == "number" and tostring(job.id) or string.format("%q", tostring(job.id)),
-    run and ", or start the script again: " .. run.path .. " remembers it" or "")
+    observer and ", or start the script again: " .. observer.path .. " remembers it" or "")
 end
 
 local function abort(job)
@@ -26,8 +26,8 @@ local function settle(watch)
   local jobs, choice = {}, watch.opts.on_interrupt or "leave"
   for i, item in ipairs(watch.items) do jobs[i] = item.job end
   if type(choice) == "function" then return choice(jobs) end
-  for _, job in ipairs(jobs) do
-    if choice == "abort" then abort(job) else leave(job, watch.opts.journal) end
+  for _, item in ipairs(watch.items) do
+    if choice == "abort" then abort(item.job) else leave(item.job, item.observer) end
   end
 end
 

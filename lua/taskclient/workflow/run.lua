@@ -199,7 +199,7 @@ local function follow(run, plan, job)
       return note(run, "ended", name, end_of(seen, entry, secrets))
     end
     note(run, "state", name, { state = entry.state, native = entry.native })
-  end)
+  end, run.path)
   return job
 end
 

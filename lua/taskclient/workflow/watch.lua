@@ -28,15 +28,15 @@ local PERMANENT = { auth = true, closed = true, unsupported = true, vanished = t
 
 -- Groups by client: { items = set, holder = coroutine, since = seconds }.
 local groups = setmetatable({}, { __mode = "k" })
--- Who wants to hear of a job besides its waiter (a run's journal).
+-- The run a job belongs to, and what tells its journal of the job.
 local observers = setmetatable({}, { __mode = "k" })
 
 local Watch = {}
 Watch.__index = Watch
 
---- Calls `fn(job, entry, changed)` at whatever a watch learns of `job`.
-function M.observe(job, fn)
-  observers[job] = fn
+--- Calls `fn(job, entry, changed)` at whatever a watch learns of `job`, a job of the run at `path`.
+function M.observe(job, fn, path)
+  observers[job] = { tell = fn, path = path }
 end
 
 --- True for an error after which asking again is pointless.
@@ -78,7 +78,7 @@ function Watch:add(job, tag)
   local client = job.client
   local item = {
     job = job, tag = tag, client = client, group = group_of(client), watch = self,
-    host = hosts.current(client),
+    host = hosts.current(client), observer = observers[job],
     since = core.now(), due = core.now(), attempt = 0, index = #self.items + 1,
   }
   self.items[item.index] = item
@@ -202,9 +202,8 @@ local function drain_log(item)
 end
 
 local function tell(item, entry, changed)
-  local watch, observer = item.watch, observers[item.job]
-  local opts = watch.opts
-  if observer then observer(item.job, entry, changed) end
+  local watch, opts = item.watch, item.watch.opts
+  if item.observer then item.observer.tell(item.job, entry, changed) end
   if changed and opts.on_state then
     M.protect(opts.on_state, item.job, entry.state, entry.native)
   end
