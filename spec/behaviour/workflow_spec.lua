@@ -140,6 +140,7 @@ describe("workflow", function()
 
   it("refuses to begin where nothing can be written", function()
     assert.are.equal("io", select(2, taskclient.journal "/proc/nothing.run").kind)
+    assert.are.equal("io", select(2, taskclient.journal(dir, { read_only = true })).kind)
   end)
 
   local function script(text, env)

@@ -120,6 +120,20 @@ describe("submit_many", function()
       server.submits })
   end)
 
+  it("gives an end at once, and no timeout when all is done", function()
+    server.refuse = function(spec)
+      if spec.code == "job 2" then return fakes.new_error("service", "no",
+        { outcome = "rejected" }) end
+    end
+    server.plan = function() return { run = 20 } end
+    local before, cursor = fakes.clock, start(linkis, specs(2), { timeout = 60 })
+    assert.are.equal(2, cursor:read().index)
+    assert.are.equal(before, fakes.clock)
+    assert.are.equal("succeeded", cursor:read().state)
+    fakes.clock = fakes.clock + 60
+    assert.are.same({}, { cursor:read() })
+  end)
+
   it("begins no submit after the deadline", function()
     server.before_submit = function() fakes.clock = fakes.clock + 5 end
     server.plan = function() return { run = 1e5 } end

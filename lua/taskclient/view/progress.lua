@@ -9,7 +9,7 @@ local M = {}
 
 local OPTIONS = { quiet = "boolean", stream = "any", color = "boolean", width = "count",
   label = "string", interval = "duration", ascii = "boolean" }
-local ENDED = { succeeded = true, failed = true, cancelled = true }
+local ENDED = require("taskclient.job").ENDED
 local TINT = { succeeded = "32", failed = "31", cancelled = "33", running = "36", queued = "2" }
 local PLAIN_GAP = 10       -- seconds between plain lines while the state stays
 local EARLIEST_ETA = 5     -- seconds before which an estimate means nothing

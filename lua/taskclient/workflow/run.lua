@@ -4,6 +4,7 @@
 -- public methods; the file is journal.lua's, the picture report.lua's.
 local core = require "taskclient.core"
 local difference = require "taskclient.workflow.difference"
+local hide = require "taskclient.hide"
 local hosts = require "taskclient.host"
 local interrupt = require "taskclient.workflow.interrupt"
 local journal = require "taskclient.workflow.journal"
@@ -51,11 +52,6 @@ local function settle(run)
   return run.journal:sync()
 end
 
-local function begin(run)
-  if run.ledger.id then return note(run, "resumed") end
-  return keep(run, "run", nil, { id = core.random(8) })
-end
-
 --- Opens a run's journal: made, or continued where it was.
 ---@param path string
 ---@param opts? table settle: for so many seconds (default 60) the server's list must have
@@ -66,27 +62,27 @@ end
 function M.open(path, opts)
   options.argument("journal", "path", path, "text")
   opts = options.check("journal", opts, { read_only = "boolean", settle = "duration" })
-  local file, records = (opts.read_only and journal.read or journal.open)(path)
+  local file, records = journal.open(path, opts.read_only)
   if not file then return nil, records end
   local run = setmetatable({ path = path, journal = file, used = {},
     existing = {}, settle = opts.settle or SETTLE, ledger = ledger.new(records) }, Run)
   run.continued = run.ledger.id ~= nil
   if opts.read_only then return run end
-  local ok, err = begin(run)
-  if not ok then return nil, file:close() and err or err end
-  return run
+  local ok, err = keep(run, run.continued and "resumed" or "run", nil,
+    { id = run.ledger.id or core.random(8) })
+  if ok then return run end
+  file:close()
+  return nil, err
 end
 
 -- The line of the script that is using a name now.
 local function place()
-  for level = 3, 30 do
-    local info = debug.getinfo(level, "Sl")
-    if not info then return "?" end
-    if info.what ~= "C" and not info.source:find "taskclient[/\\]workflow[/\\]" then
-      return info.short_src .. ":" .. info.currentline
-    end
+  local level, info = 3, debug.getinfo(3, "Sl")
+  while info and (info.what == "C" or info.source:find "taskclient[/\\]workflow[/\\]") do
+    level = level + 1
+    info = debug.getinfo(level, "Sl")
   end
-  return "?"
+  return info and info.short_src .. ":" .. info.currentline or "?"
 end
 
 local function use(run, name)
@@ -117,14 +113,10 @@ local function unknown(name, attempt, trouble)
     { outcome = "unknown", key = attempt.key, step = name, since = attempt.from })
 end
 
-local function changed(name, text)
-  error(string.format("step '%s' has another spec than in the journal:\n%s\n"
-    .. "to do it anew: run:forget(%q)", name, text, name), 0)
-end
-
 -- An attempt still to be made: its intent is written, but not yet on the disk.
 local function intend(run, name, client, form)
-  local n = ledger.count(run.ledger, name) + 1
+  local step = run.ledger.steps[name]
+  local n = step and #step.attempts + 1 or 1
   local ok, err = note(run, "intent", name,
     { key = key_of(run, name, n), attempt = n, service = client.service, spec = form })
   return ok and ledger.current(run.ledger, name) or nil, err
@@ -149,14 +141,17 @@ function Run:prepare(name, client, spec, again)
     return plan.attempt and plan, err
   end
   local text = difference.tell(attempt.spec or {}, form)
-  if text then changed(name, text) end
+  if text then
+    error(string.format("step '%s' has another spec than in the journal:\n%s\n"
+      .. "to do it anew: run:forget(%q)", name, text, name), 0)
+  end
   plan.attempt = attempt
   return plan
 end
 
 -- Text that JSON can hold and anybody may read, at most so many bytes of it.
 local function plain(text, most, secrets)
-  text = difference.hide(tostring(text), secrets)
+  text = hide.text(tostring(text), secrets)
   if #text > most then text = text:sub(1, most):gsub("[\192-\255][\128-\191]*$", "") end
   return json.try(text) and text or (text:gsub("[\128-\255]", "?"))
 end
@@ -170,8 +165,7 @@ local function tail_of_log(job, secrets)
     lines[#lines + 1] = line
     if told and told.level == "error" then last = #lines end
   end
-  last = last or #lines
-  for i = math.max(1, last - LOG_TAIL + 1), last do
+  for i = math.max(1, (last or #lines) - LOG_TAIL + 1), last or #lines do
     tail[#tail + 1] = plain(lines[i], 400, secrets)
   end
   return tail
@@ -206,9 +200,9 @@ end
 -- What an earlier process may have sent stays open, whatever this one could not send.
 local function refused(run, plan, err, sent_before)
   if sent_before and err.outcome == "not_sent" then return nil, err end
-  local what = err.outcome == "unknown" and "unknown" or "refused"
-  note(run, what, plan.name, { err = plain_error(err, plan.secrets) })
-  if what == "unknown" then run.journal:sync() end
+  local fields = { err = plain_error(err, plan.secrets) }
+  if err.outcome == "unknown" then keep(run, "unknown", plan.name, fields)
+  else note(run, "refused", plan.name, fields) end
   return nil, err
 end
 
@@ -259,8 +253,8 @@ local function existing(run, client)
 end
 
 local function accepted(run, plan, job)
-  note(run, "accepted", plan.name, { id = job.id, handle = job:handle() })
-  if job.client.service == "lindorm" then run.journal:sync() end
+  local write = job.client.service == "lindorm" and keep or note -- where no key finds it again
+  write(run, "accepted", plan.name, { id = job.id, handle = job:handle() })
   return follow(run, plan, job)
 end
 
@@ -312,9 +306,8 @@ end
 ---@return table|nil err `submit_unknown` (Lindorm) until `resolve` or `forget`
 function Run:submit(name, client, spec)
   local plan, err = self:prepare(name, client, spec)
-  if not plan then return nil, err end
-  local ok
-  ok, err = settle(self)
+  local ok = plan ~= nil
+  if ok then ok, err = settle(self) end
   if not ok then return nil, err end
   return self:launch(plan)
 end
@@ -353,13 +346,16 @@ function Run:step(name, fn)
   return remember(self, name, interrupt.try(fn))
 end
 
-local function known(run, name)
+-- Writes what a person has decided about a step; `complaint` tells what forbids it.
+local function decide(run, what, name, fields, complaint)
   local attempt = ledger.current(run.ledger, name)
-  if attempt then return attempt end
-  return nil, new_error("io", string.format("%s knows no step '%s'", run.path, tostring(name)))
-end
-
-local function decide(run, what, name, fields)
+  if not attempt then
+    return nil, new_error("io", string.format("%s knows no step '%s'", run.path, tostring(name)))
+  end
+  local why = complaint and complaint(attempt)
+  if why then
+    return nil, new_error("unsupported", ("step '%s' %s: %s"):format(name, why, attempt.state))
+  end
   run.used[name] = nil
   return keep(run, what, name, fields)
 end
@@ -369,12 +365,9 @@ end
 ---@return boolean|nil ok
 ---@return table|nil err
 function Run:retry(name)
-  local attempt, err = known(self, name)
-  if not attempt then return nil, err end
-  if not attempt.to then
-    return nil, new_error("unsupported", "step '" .. name .. "' has not ended: " .. attempt.state)
-  end
-  return decide(self, "retry", name)
+  return decide(self, "retry", name, nil, function(attempt)
+    return not attempt.to and "has not ended"
+  end)
 end
 
 --- Forgets a step in whatever state; a task that exists on the server goes on there.
@@ -382,8 +375,6 @@ end
 ---@return boolean|nil ok
 ---@return table|nil err
 function Run:forget(name)
-  local attempt, err = known(self, name)
-  if not attempt then return nil, err end
   return decide(self, "forgotten", name)
 end
 
@@ -394,14 +385,9 @@ end
 ---@return table|nil err
 function Run:resolve(name, id)
   options.argument("resolve", "id", id, "text|integer")
-  local attempt, err = known(self, name)
-  if not attempt then return nil, err end
-  if attempt.handle or not attempt.key then
-    return nil, new_error("unsupported", ("step '%s' is no unknown submit: %s"):format(name,
-      attempt.state))
-  end
-  local handle = { id = id, service = attempt.service }
-  return decide(self, "accepted", name, { id = id, handle = handle })
+  return decide(self, "accepted", name, { id = id, handle = { id = id } }, function(attempt)
+    return (attempt.handle or not attempt.key) and "is no unknown submit"
+  end)
 end
 
 --- What the journal knows.
@@ -433,7 +419,7 @@ end
 ---@return boolean|nil ok
 ---@return table|nil err
 function Run:close()
-  if not self.journal.failed then note(self, "closed") end
+  note(self, "closed")
   return self.journal:close()
 end
 Run.__close, Run.__gc = Run.close, Run.close

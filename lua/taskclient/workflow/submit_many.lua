@@ -79,12 +79,9 @@ end
 
 local function wants_retry(many, item)
   local rule, err = many.retry, item.err
-  if item.attempts > rule.times or many.counts.stopped then return false end
-  if err and err.kind == "submit_unknown" then return false end
-  if rule.when then
-    local ended = { spec = item.spec, job = item.job, state = item.state, err = err }
-    return watch.protect(rule.when, ended, item.attempts)
-  end
+  local forbidden = many.counts.stopped or err and err.kind == "submit_unknown"
+  if forbidden or item.attempts > rule.times then return false end
+  if rule.when then return watch.protect(rule.when, item, item.attempts) end
   if rule.codes or rule.kinds then
     return err ~= nil and (among(rule.codes, err.code) or among(rule.kinds, err.kind))
   end
@@ -179,7 +176,7 @@ local function take_up(many)
       item.again = nil
     end
   end
-  while many.watch.open + #delayed + #list < many.active and #many.ready < many.active do
+  while #many.watch.items + #delayed + #list < many.active and #many.ready < many.active do
     local item = next_item(many)
     if not item then break end
     if not prepare(many, item) then list[#list + 1] = item end
@@ -191,13 +188,7 @@ end
 local function fill(many)
   local list = take_up(many)
   if many.fatal or #list == 0 then return end
-  if many.journal then
-    local ok, err = many.journal.journal:sync()
-    if not ok then
-      many.fatal = err
-      return
-    end
-  end
+  if many.journal then many.fatal = select(2, many.journal.journal:sync()) end
   for _, item in ipairs(list) do
     if many.fatal or many.watch:late() then return end
     if many.counts.stopped then
@@ -215,11 +206,14 @@ local function earliest(delayed)
   return delayed[1] and at
 end
 
+-- Takes and submits nothing more and watches nothing longer: handles of what goes on.
+local function leave(many)
+  many.exhausted, many.delayed, many.ready, many.fatal = true, {}, {}, nil
+  return many.watch:leave()
+end
+
 local function give_up(many, err)
-  err.handles = {}
-  for i, item in ipairs(many.watch.items) do err.handles[i] = item.job:handle() end
-  many.watch:leave()
-  many.exhausted, many.delayed, many.fatal = true, {}, nil
+  err.handles = leave(many)
   return nil, err
 end
 
@@ -229,21 +223,19 @@ local function advance(_, many)
     local ended = table.remove(many.ready, 1)
     if ended then return ended end
     if many.fatal then return give_up(many, many.fatal) end
-    local late = w:late()
-    if late and not w:queued() then return give_up(many, wait.timeout(w)) end
-    if not late then fill(many) end
-    local limit = earliest(many.delayed)
-    if w:pending() then
-      local item = w:next(limit)
-      if item then
-        w.done = w.done - 1 -- one more only if this attempt is the last
-        settle(many, item.tag, item.state, item.native, item.err)
+    if not w:late() then fill(many) end
+    local limit, news = earliest(many.delayed), many.ready[1] or many.fatal
+    local item = not news and w:next(limit)
+    if item then
+      w.done = w.done - 1 -- one more only if this attempt is the last
+      settle(many, item.tag, item.state, item.native, item.err)
+    elseif not news then
+      if many.exhausted and not limit and not w:pending() then return nil end
+      if w:late() then return give_up(many, wait.timeout(w)) end
+      if limit and not w:pending() then
+        local seconds = math.min(limit, w.deadline or limit) - core.now()
+        hosts.current(many.client).sleep(math.max(0, seconds))
       end
-    elseif limit and not many.ready[1] then
-      local seconds = math.min(limit, w.deadline or limit) - core.now()
-      hosts.current(many.client).sleep(math.max(0, seconds))
-    elseif not many.ready[1] and not many.fatal then
-      return nil
     end
   end
 end
@@ -282,10 +274,7 @@ function Many:summary()
 end
 
 --- Watches no longer; the jobs go on.
-function Many:close()
-  self.exhausted, self.delayed, self.ready = true, {}, {}
-  self.watch:leave()
-end
+function Many:close() leave(self) end
 Many.__close = Many.close
 
 --- Submits many; `client:submit_many(specs, opts)`.

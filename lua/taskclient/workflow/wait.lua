@@ -43,24 +43,20 @@ end
 
 --- The error of a watch whose deadline has come.
 function M.timeout(w)
-  local handles, cause = {}, nil
-  for i, item in ipairs(w.items) do
-    handles[i] = item.job:handle()
-    cause = cause or item.last_err
-  end
-  local only = #handles == 1 and w.items[1].job
-  local what = only and tostring(only) .. " has" or #handles .. " jobs have"
-  local last = cause and "; last error: " .. tostring(cause) or ""
-  return new_error("timeout",
-    string.format("%s not ended within %g s and goes on%s", what, w.opts.timeout, last),
-    { handles = handles, job_id = only and only.id or nil, cause = cause })
+  local cause
+  for _, item in ipairs(w.items) do cause = cause or item.last_err end
+  local only = #w.items == 1 and w.items[1].job
+  local text = ("%s not ended within %g s and %s on%s"):format(
+    only and tostring(only) .. " has" or #w.items .. " jobs have", w.opts.timeout,
+    only and "goes" or "go", cause and "; last error: " .. tostring(cause) or "")
+  return new_error("timeout", text, { job_id = only and only.id or nil, cause = cause })
 end
 
 local function next_or_timeout(w)
   local item = w:next()
   if item or not w.items[1] then return item end
   local err = M.timeout(w)
-  w:leave()
+  err.handles = w:leave()
   return nil, err
 end
 
@@ -78,8 +74,7 @@ end
 function M.wait(job, opts)
   local w = begin("wait", { job }, opts)
   local item, err = interrupt.guard(w, next_or_timeout)
-  if not item then return nil, err end
-  if not item.state then return nil, item.err end
+  if not item or not item.state then return nil, item and item.err or err end
   return item.state, item.native, item.err
 end
 
@@ -110,7 +105,7 @@ end
 ---@return table|nil err why the job failed
 function M.wait_any(jobs, opts)
   local w = begin("wait_any", jobs, opts)
-  if w.open == 0 then return nil, new_error("closed", "wait_any: no jobs to wait for") end
+  if not w.items[1] then return nil, new_error("closed", "wait_any: no jobs to wait for") end
   local item, err = interrupt.guard(w, next_or_timeout)
   w:leave()
   return told(item, err)
@@ -129,13 +124,10 @@ function Cursor:read()
   return told(interrupt.guard(self.watch, next_or_timeout))
 end
 
-local function or_raise(job, ...)
-  if job == nil and ... then error((...), 0) end
-  return job, ...
-end
-
 function Cursor:__call()
-  return or_raise(self:read())
+  local job, state, native, err = self:read()
+  if job == nil and state then error(state, 0) end
+  return job, state, native, err
 end
 
 --- Watches no longer; the jobs go on.

@@ -22,9 +22,8 @@ local LOG_BURST = 50        -- log requests in one look
 local LOG_TRIES = 5         -- for the lines of a job that has ended
 
 M.PATIENCE = 60             -- a server may ask for more, with Retry-After, up to this
-M.ended = { succeeded = true, failed = true, cancelled = true }
-local PERMANENT = { auth = true, closed = true, unsupported = true, vanished = true,
-  memory = true }
+M.ended = require("taskclient.job").ENDED
+local PERMANENT = { auth = true, closed = true, unsupported = true, memory = true }
 
 -- Groups by client: { items = set, holder = coroutine, since = seconds }.
 local groups = setmetatable({}, { __mode = "k" })
@@ -60,7 +59,7 @@ function M.new(opts)
   local now = core.now()
   return setmetatable({
     opts = opts, started = now, deadline = opts.timeout and now + opts.timeout,
-    items = {}, open = 0, done = 0, fresh = 0, total = opts.total, queue = {}, head = 1, tail = 0,
+    items = {}, done = 0, fresh = 0, total = opts.total, queue = {}, head = 1, tail = 0,
   }, Watch)
 end
 
@@ -84,7 +83,6 @@ function Watch:add(job, tag)
   self.items[item.index] = item
   item.group.items[item] = true
   item.group.count = item.group.count + 1
-  self.open = self.open + 1
   return item
 end
 
@@ -95,7 +93,6 @@ function Watch:remove(item)
   items[#items] = nil
   item.group.items[item] = nil
   item.group.count = item.group.count - 1
-  self.open = self.open - 1
   if item.fresh then item.fresh, self.fresh = nil, self.fresh - 1 end
 end
 
@@ -216,7 +213,6 @@ local function tell(item, entry, changed)
 end
 
 local function failure(item, entry)
-  if entry.state == "succeeded" then return nil end
   local err, cause = item.job:error(entry.info)
   return err or cause
 end
@@ -238,10 +234,9 @@ local function take(item, entry)
   local ended = M.ended[entry.state]
   local log_err
   if watch.opts.on_log then log_err = select(2, (ended and drain_log or pump_log)(item)) end
-  local err = ended and failure(item, entry)
-  if ended then entry.failure = err end
+  entry.failure = ended and entry.state ~= "succeeded" and failure(item, entry) or nil
   tell(item, entry, changed)
-  if ended then watch:finish(item, entry.state, entry.native, err or log_err) end
+  if ended then watch:finish(item, entry.state, entry.native, entry.failure or log_err) end
 end
 
 local function take_all(watch)
@@ -305,15 +300,17 @@ end
 --- True when the deadline has come.
 function Watch:late() return self.deadline ~= nil and core.now() >= self.deadline end
 
---- True when there is an end to give at once.
-function Watch:queued() return self.head <= self.tail end
-
 --- True while there is or will be an end to give.
-function Watch:pending() return self:queued() or self.items[1] ~= nil end
+function Watch:pending() return self.head <= self.tail or self.items[1] ~= nil end
 
---- Forgets all that is still watched (the jobs go on).
+--- Forgets all that is still watched (the jobs go on): their handles.
 function Watch:leave()
-  for i = #self.items, 1, -1 do self:remove(self.items[i]) end
+  local handles = {}
+  for i = #self.items, 1, -1 do
+    handles[i] = self.items[i].job:handle()
+    self:remove(self.items[i])
+  end
+  return handles
 end
 
 return M
