@@ -26,27 +26,34 @@ end
 -- Where the value begins that a secret's name is given: `name = x`, `"name": "x"`,
 -- `name by 'x'`, `name 'x'`, `--name x`; `at` stands behind the word in the name.
 local function given(text, at, flag)
-  local from = text:match("^[%w_.-]*[\"'\\]*%s*[=:]+[%s\\]*()", at)
+  local from = text:match("^[%w_.-]*[\"'\\]*%s*[=:<>!]+[%s\\]*()", at)
     or text:match("^[%w_.-]*%s+by%s+()", at) or text:match("^[%w_.-]*%s+()[\"']", at)
     or flag and text:match("^[%w_.-]*%s+()", at)
   if not from or text:find("^%d+[:>]", from) then return nil end -- a place in `token.lua:7:`
   return text:match("^bearer%s+()", from) or text:match("^basic%s+()", from) or from
 end
 
--- First byte of the value at `from` and the first one behind it.
-local function extent(text, from)
+-- First byte of the value at `from` and the first one behind it. A quote that is escaped is
+-- closed by one that is, another by one that is not.
+local function extent(text, from, word)
   local quote = text:match("^[\"']", from)
+  if not quote and word == "cookie" then return text:match("^()[^\r\n\"']*()", from) end
   if not quote then return text:match("^()[^%s\"',;&]*()", from) end
-  return from + 1, text:find(quote, from + 1, true) or #text + 1
+  local at, escaped = from, text:sub(from - 1, from - 1) == "\\"
+  repeat
+    at = text:find(quote, at + 1, true)
+  until not at or (text:sub(at - 1, at - 1) == "\\") == escaped
+  return from + 1, at and (escaped and at - 1 or at) or #text + 1
 end
 
 local function hide_after(text, word)
   local lower, done, kept = text:lower(), 1, {}
   local start, last = lower:find(word)
   while start do
-    local from = given(lower, last + 1, lower:sub(1, start - 1):find "%-%-[%w-]*$")
+    local flag = lower:sub(math.max(1, start - 30), start - 1):find "%-%-[%w-]*$"
+    local from = given(lower, last + 1, flag)
     if from then
-      local first, behind = extent(lower, from)
+      local first, behind = extent(lower, from, word)
       kept[#kept + 1] = text:sub(done, first - 1) .. HIDDEN
       done, last = behind, behind - 1
     end
@@ -63,8 +70,12 @@ function M.text(text, secrets)
   for _, value in ipairs(secrets or {}) do
     text = text:gsub((value:gsub("%W", "%%%0")), HIDDEN)
   end
+  local lower = text:lower()
   for _, word in ipairs(GIVE) do
-    if text:lower():find(word) then text = hide_after(text, word) end
+    if lower:find(word) then
+      text = hide_after(text, word)
+      lower = text:lower()
+    end
   end
   return (text:gsub("://[^/%s]*@", "://" .. HIDDEN .. "@"))
 end
