@@ -241,6 +241,35 @@ describe("waiting", function()
     assert.are.equal("succeeded", (wait.wait(job)))
   end)
 
+  it("ends a bar's line before anything else is written, however a wait ends", function()
+    package.loaded["taskclient.view.progress"] = nil
+    local written
+    local function bar()
+      written = ""
+      local stream = { flush = function() end, write = function(_, ...)
+        written = written .. table.concat { ... }
+      end }
+      return require("taskclient.view.progress").bar { stream = stream, width = 60 }
+    end
+    server.plan = function() return { run = 1e5 } end
+    wait.wait(linkis:submit {}, { on_progress = bar(), timeout = 3 })
+    assert.matches("running[^\n]*\n$", written)
+    pcall(wait.wait, linkis:submit {}, { on_progress = bar(), on_state = function(_, state)
+      if state == "running" then error "in my callback" end
+    end })
+    assert.matches("\n$", written)
+    local cursor = wait.as_completed(submit(linkis, 2), { on_progress = bar(),
+      on_interrupt = function() written = written .. "the list" end })
+    fakes.interrupt = function() if #written > 0 then error("x: interrupted!", 0) end end
+    assert.is_false(pcall(cursor.read, cursor))
+    fakes.interrupt = nil
+    assert.matches("jobs[^\n]*\nthe list$", written)
+    local job = linkis:submit {}
+    server.down = function() if #written > 0 then return fakes.new_error("auth", "no") end end
+    wait.wait(job, { on_progress = bar() })
+    assert.matches("\n$", written)
+  end)
+
   it("takes empty lists, and a job given twice", function()
     assert.are.same({}, wait.wait_all {})
     assert.are.equal("closed", select(2, wait.wait_any {}).kind)

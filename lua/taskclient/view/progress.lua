@@ -211,10 +211,7 @@ end
 
 --- Ends the bar's line; what is written next stands below it.
 function Bar:finish()
-  if self.drawn then
-    draw(self)
-    self.stream:write "\n"
-  end
+  if self.drawn then self.stream:write "\n" end
   self.drawn = false
 end
 Bar.close = Bar.finish

@@ -56,8 +56,7 @@ function M.tell(old, new)
   table.sort(list)
   local more = #list > SHOWN and string.format("\n  and %d more", #list - SHOWN) or ""
   for i, name in ipairs(list) do
-    local was, is = old[name] or "absent", new[name] or "absent"
-    list[i] = string.format("  %s: was %s, is %s", name, was, is)
+    list[i] = ("  %s: was %s, is %s"):format(name, old[name] or "absent", new[name] or "absent")
   end
   return table.concat(list, "\n", 1, math.min(#list, SHOWN)) .. more
 end

@@ -24,6 +24,7 @@ end
 
 local function settle(watch)
   local jobs, choice = {}, watch.opts.on_interrupt or "leave"
+  watch:end_bar()
   for i, item in ipairs(watch.items) do jobs[i] = item.job end
   if type(choice) == "function" then return choice(jobs) end
   for _, item in ipairs(watch.items) do
@@ -68,6 +69,7 @@ local function finish(watch, ok, ...)
   local unsettled = active[watch]
   active[watch] = nil
   if ok then return ... end
+  watch:end_bar()
   if unsettled and interrupted((...)) then settle(watch) end
   if watch.once then watch:leave() end
   error((...), 0)

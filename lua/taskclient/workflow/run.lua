@@ -104,12 +104,11 @@ local function key_of(run, name, n)
 end
 
 local function unknown(name, attempt, trouble)
-  trouble = trouble or attempt.err
-  local cause = trouble and trouble.message or "the script ended in its middle"
+  local known = trouble or attempt.err or { message = "the script ended in its middle" }
   return new_error("submit_unknown", string.format(
     "step '%s': its submit of %s was cut off, so whether the task exists is not known (%s); "
     .. "look on the server, then run:resolve(%q, id) or run:forget(%q)", name,
-    os.date("%Y-%m-%d %H:%M:%S", math.floor(attempt.from)), cause, name, name),
+    os.date("%Y-%m-%d %H:%M:%S", math.floor(attempt.from)), known.message, name, name),
     { outcome = "unknown", key = attempt.key, step = name, since = attempt.from })
 end
 
@@ -186,14 +185,14 @@ end
 -- Has the journal hear of what a wait learns about the job.
 local function follow(run, plan, job)
   local name, attempt, secrets = plan.name, plan.attempt, plan.secrets
-  watch.observe(job, function(seen, entry, changed_state)
+  watch.observers[job] = { path = run.path, tell = function(seen, entry, changed_state)
     local stale = attempt.to or attempt ~= ledger.current(run.ledger, name)
     if stale or not changed_state then return end
     if watch.ended[entry.state] then
       return note(run, "ended", name, end_of(seen, entry, secrets))
     end
     note(run, "state", name, { state = entry.state, native = entry.native })
-  end, run.path)
+  end }
   return job
 end
 
@@ -219,8 +218,8 @@ local function look(run, plan, deadline)
     if job then return job end
     if err then
       fine_since, need = nil, TROUBLE * run.settle
-      if err.kind == "unsupported" then limit = asked end
-      if asked >= limit then return nil, unknown(name, attempt, err) end
+      local over = asked >= limit or err.kind == "unsupported"
+      if over then return nil, unknown(name, attempt, err) end
       err.outcome = "not_sent"
       if watch.permanent(err) then return nil, err end
     else
@@ -252,9 +251,9 @@ local function existing(run, client)
   return run.existing[client]
 end
 
-local function accepted(run, plan, job)
-  local write = job.client.service == "lindorm" and keep or note -- where no key finds it again
-  write(run, "accepted", plan.name, { id = job.id, handle = job:handle() })
+local function accepted(run, plan, job, keyed)
+  note(run, "accepted", plan.name, { id = job.id, handle = job:handle() })
+  if not keyed then run.journal:sync() end -- no key would find it again
   return follow(run, plan, job)
 end
 
@@ -267,7 +266,7 @@ local function send(run, plan, keyed)
   spec.key = keyed and plan.attempt.key or nil
   job, err = plan.client:submit(spec, keyed and { adopt = false } or nil)
   if not job then return refused(run, plan, err, sent_before) end
-  return accepted(run, plan, job)
+  return accepted(run, plan, job, keyed)
 end
 
 -- The task that a server with keys has already of an earlier process: job, nil, or nil, err.
@@ -291,7 +290,7 @@ function Run:launch(plan, deadline)
   elseif attempt.sending then
     err = unknown(plan.name, attempt)
   end
-  if job then return accepted(self, plan, job) end
+  if job then return accepted(self, plan, job, keyed) end
   if not err then return send(self, plan, keyed) end
   local news = err.kind == "submit_unknown" and attempt.state ~= "unknown"
   if news then note(self, "unknown", plan.name) end
@@ -313,12 +312,9 @@ function Run:submit(name, client, spec)
 end
 
 local function remember(run, name, ok, value, err)
-  if not ok then
-    note(run, "raised", name, { err = plain_error(value) })
-    error(value, 0)
-  end
-  if value == nil and err ~= nil then
-    note(run, "raised", name, { err = plain_error(err) })
+  if not ok or value == nil and err ~= nil then
+    note(run, "raised", name, { err = plain_error(ok and err or value) })
+    if not ok then error(value, 0) end
     return nil, err
   end
   if value == nil then value = true end

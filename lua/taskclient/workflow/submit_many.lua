@@ -151,9 +151,8 @@ end
 
 local function next_item(many)
   local spec = not (many.exhausted or many.counts.stopped) and many.source() or nil
-  many.exhausted = spec == nil
   if not spec then
-    many.watch.total = many.counts.total
+    many.exhausted, many.watch.total = true, many.counts.total
     return nil
   end
   local index = many.counts.total + 1
@@ -212,17 +211,16 @@ local function leave(many)
   return many.watch:leave()
 end
 
-local function give_up(many, err)
-  err.handles = leave(many)
-  return nil, err
-end
-
 local function advance(_, many)
   local w = many.watch
   while true do
     local ended = table.remove(many.ready, 1)
     if ended then return ended end
-    if many.fatal then return give_up(many, many.fatal) end
+    if many.fatal then
+      local err = many.fatal
+      err.handles = leave(many)
+      return nil, err
+    end
     if not w:late() then fill(many) end
     local limit, news = earliest(many.delayed), many.ready[1] or many.fatal
     local item = not news and w:next(limit)
@@ -230,9 +228,10 @@ local function advance(_, many)
       w.done = w.done - 1 -- one more only if this attempt is the last
       settle(many, item.tag, item.state, item.native, item.err)
     elseif not news then
-      if many.exhausted and not limit and not w:pending() then return nil end
-      if w:late() then return give_up(many, wait.timeout(w)) end
-      if limit and not w:pending() then
+      if many.exhausted and not limit and not w:pending() then return w:end_bar() end
+      if w:late() then
+        many.fatal = wait.timeout(w)
+      elseif limit and not w:pending() then
         local seconds = math.min(limit, w.deadline or limit) - core.now()
         hosts.current(many.client).sleep(math.max(0, seconds))
       end

@@ -74,6 +74,7 @@ end
 function M.wait(job, opts)
   local w = begin("wait", { job }, opts)
   local item, err = interrupt.guard(w, next_or_timeout)
+  w:leave()
   if not item or not item.state then return nil, item and item.err or err end
   return item.state, item.native, item.err
 end
@@ -93,6 +94,7 @@ function M.wait_all(jobs, opts)
     end
     ends[item.tag] = { job = item.job, state = item.state, native = item.native, err = item.err }
   end
+  w:leave()
   return ends
 end
 

@@ -27,16 +27,12 @@ local PERMANENT = { auth = true, closed = true, unsupported = true, memory = tru
 
 -- Groups by client: { items = set, holder = coroutine, since = seconds }.
 local groups = setmetatable({}, { __mode = "k" })
--- The run a job belongs to, and what tells its journal of the job.
-local observers = setmetatable({}, { __mode = "k" })
+-- By job: { path = journal of its run, tell = fn(job, entry, changed) }, called at all that is
+-- learned of the job.
+M.observers = setmetatable({}, { __mode = "k" })
 
 local Watch = {}
 Watch.__index = Watch
-
---- Calls `fn(job, entry, changed)` at whatever a watch learns of `job`, a job of the run at `path`.
-function M.observe(job, fn, path)
-  observers[job] = { tell = fn, path = path }
-end
 
 --- True for an error after which asking again is pointless.
 function M.permanent(err)
@@ -77,7 +73,7 @@ function Watch:add(job, tag)
   local client = job.client
   local item = {
     job = job, tag = tag, client = client, group = group_of(client), watch = self,
-    host = hosts.current(client), observer = observers[job],
+    host = hosts.current(client), observer = M.observers[job],
     since = core.now(), due = core.now(), attempt = 0, index = #self.items + 1,
   }
   self.items[item.index] = item
@@ -272,9 +268,8 @@ local function step(watch, limit)
     local patience = 0.05 + group.count * 1e-4
     sleep(watch, item.host, patience + 0.2 * (item.interval or 0) * retry.random())
   elseif item.due <= now then
-    local grace = item.attempt == 0 and now + 0.5
-    local deadline = watch.deadline
-    round(group, item.client, deadline and math.max(deadline, grace or 0))
+    local grace = item.attempt == 0 and now + 0.5 or 0
+    round(group, item.client, watch.deadline and math.max(watch.deadline, grace))
   else
     sleep(watch, item.host, math.min(item.due, limit or item.due) - now)
   end
@@ -303,9 +298,16 @@ function Watch:late() return self.deadline ~= nil and core.now() >= self.deadlin
 --- True while there is or will be an end to give.
 function Watch:pending() return self.head <= self.tail or self.items[1] ~= nil end
 
+--- Ends the line of a bar, if there is one, before something else is written.
+function Watch:end_bar()
+  local bar = self.opts.on_progress
+  if type(bar) == "table" and bar.finish then bar:finish() end
+end
+
 --- Forgets all that is still watched (the jobs go on): their handles.
 function Watch:leave()
   local handles = {}
+  self:end_bar()
   for i = #self.items, 1, -1 do
     handles[i] = self.items[i].job:handle()
     self:remove(self.items[i])
