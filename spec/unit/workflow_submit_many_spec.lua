@@ -78,7 +78,7 @@ describe("submit_many", function()
     assert.are.equal(1, start(linkis, specs(1), { retry = { times = 3,
       codes = { 99 } } }):read().attempts)
     assert.are.equal(2, start(linkis, specs(1), { retry = { times = 3,
-      codes = { 2 } } }):read().attempts)
+      codes = { "2" } } }):read().attempts)
     assert.are.equal(4, start(linkis, specs(1), { retry = { times = 3,
       kinds = { "service" } } }):read().attempts)
     local rule = { times = 9, when = function(ended, attempts) return ended.err.code
@@ -141,6 +141,13 @@ describe("submit_many", function()
     local _, err = start(linkis, specs(40), { timeout = 7 }):read()
     assert.are.same({ "timeout", 2 }, { err.kind, #err.handles })
     assert.are.equal(10, fakes.clock - before)
+    server.refuse = function()
+      fakes.clock = fakes.clock + 5
+      return fakes.new_error("service", "no", { outcome = "rejected" })
+    end
+    local cursor = start(linkis, specs(3), { timeout = 7 })
+    assert.are.same({ 1, 2 }, { cursor:read().index, cursor:read().index })
+    assert.are.equal("timeout", select(2, cursor:read()).kind) -- the third
   end)
 
   it("waits as long as a server asks for before the next try, with a cap", function()

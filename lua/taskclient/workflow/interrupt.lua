@@ -18,8 +18,8 @@ end
 
 local function abort(job)
   local ok, done, err = pcall(job.abort, job)
-  if ok and done then return say("%s: abort sent", tostring(job)) end
-  say("%s: not aborted: %s", tostring(job), tostring(not ok and done or err))
+  say(ok and done and "%s: abort sent" or "%s: not aborted: %s", tostring(job),
+    tostring(not ok and done or err))
 end
 
 local function settle(watch)

@@ -39,7 +39,7 @@ Many.__index = Many
 
 local function among(list, value)
   for _, known in ipairs(list or {}) do
-    if known == value then return true end
+    if known == value or tostring(known) == tostring(value) then return true end
   end
   return false
 end
@@ -144,9 +144,8 @@ local function prepare(many, item)
 end
 
 local function name_of(many, spec, index)
-  local name = many.name
-  if type(name) == "function" then return watch.protect(name, spec, index) end
-  return (name or "submit_many") .. " " .. index
+  if type(many.name) == "function" then return watch.protect(many.name, spec, index) end
+  return (many.name or "submit_many") .. " " .. index
 end
 
 local function next_item(many)
@@ -189,10 +188,11 @@ local function fill(many)
   if many.fatal or #list == 0 then return end
   if many.journal then many.fatal = select(2, many.journal.journal:sync()) end
   for _, item in ipairs(list) do
-    if many.fatal or many.watch:late() then return end
     if many.counts.stopped then
       item.err = item.err or new_error("interrupted", "not submitted: another has failed")
       finish(many, item)
+    elseif many.fatal or many.watch:late() then -- it stays undone
+      item.at, many.delayed[#many.delayed + 1] = core.now(), item
     else
       submit(many, item)
     end
