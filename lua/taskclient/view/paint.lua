@@ -203,11 +203,11 @@ local function draw_row(out, view, axis, step, y)
   add(out, '<text class="%s b" x="%g" y="%g">%s</text>', step.kind == "step"
     and last.state == "succeeded" and "step"
     or last.state, WIDTH - RIGHT + 10, y + 17, GLYPH[last.state] or "")
-  add(out, '<text class="s e" x="%g" y="%g">%s</text>', WIDTH - RIGHT + 98, y + 17,
+  add(out, '<text class="s e" x="%g" y="%g">%s</text>', WIDTH - RIGHT + 94, y + 17,
     M.took(step, view.ledger.last))
   add(out, '<text class="s soft e" x="%g" y="%g">%s</text>', WIDTH - 20, y + 17,
     clip(last.id and tostring(last.id) or #step.attempts > 1 and #step.attempts .. " tries" or "",
-      12))
+      10, 4))
 end
 
 local LEGEND = { { "queued", "queued" }, { "running", "running" }, { "succeeded", "succeeded" },
