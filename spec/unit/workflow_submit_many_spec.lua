@@ -148,6 +148,10 @@ describe("submit_many", function()
     local cursor = start(linkis, specs(3), { timeout = 7 })
     assert.are.same({ 1, 2 }, { cursor:read().index, cursor:read().index })
     assert.are.equal("timeout", select(2, cursor:read()).kind) -- the third
+    server.refuse, server.plan = nil, function() return { queue = 0, run = 1, state = "failed" } end
+    cursor = start(linkis, specs(3), { timeout = 7, stop_on_failure = true })
+    assert.are.same({ "failed", "interrupted" }, { cursor:read().state, cursor:read().err.kind })
+    assert.are.equal("timeout", select(2, cursor:read()).kind) -- the second
   end)
 
   it("waits as long as a server asks for before the next try, with a cap", function()

@@ -14,6 +14,7 @@ local M = {}
 
 local ACTIVE = 20
 local BACKOFF, BACKOFF_MAX = 1, 60 -- seconds between attempts, doubled each time
+local STOPPED = "not submitted: another has failed"
 
 local OPTIONS = {
   active = "count", journal = "table", name = "string|function", retry = "count|table",
@@ -66,8 +67,9 @@ end
 -- The item's end, as its last attempt has left it. After a failure that stops all, what
 -- was to be submitted once more, or has not been submitted yet, ends so too.
 local function finish(many, item)
-  local counts, err = many.counts, item.err
-  local word = item.state or (err.kind == "submit_unknown" and "unknown") or "not_submitted"
+  local counts = many.counts
+  if not item.state and not item.err then item.err = new_error("interrupted", STOPPED) end
+  local word = item.state or item.err.kind == "submit_unknown" and "unknown" or "not_submitted"
   counts[word] = counts[word] + 1
   counts.retried = counts.retried + item.attempts - 1
   many.ready[#many.ready + 1] = item
@@ -90,8 +92,8 @@ end
 
 local function later(many, item, times)
   local rule, err = many.retry, item.err
-  local most = rule.max_delay or BACKOFF_MAX
-  local delay = math.min((rule.delay or BACKOFF) * 2 ^ math.min(times, 20), most)
+  local delay = (rule.delay or BACKOFF) * 2 ^ math.min(times, 20)
+  delay = math.min(delay, rule.max_delay or BACKOFF_MAX)
   local asked = math.min(err and err.retry_after or 0, watch.PATIENCE)
   item.at = core.now() + math.max(delay * (0.8 + 0.4 * retry.random()), asked)
   many.delayed[#many.delayed + 1] = item
@@ -129,9 +131,8 @@ end
 
 -- With a journal: what it knows of the item, or its intent. True when the end is known already.
 local function prepare(many, item)
-  local run = many.journal
-  if not run or item.unsent then return end
-  local plan, err = run:prepare(item.name, many.client, item.spec, item.again)
+  if not many.journal or item.unsent then return end
+  local plan, err = many.journal:prepare(item.name, many.client, item.spec, item.again)
   if not plan then
     many.fatal = err
     return
@@ -189,7 +190,6 @@ local function fill(many)
   if many.journal then many.fatal = select(2, many.journal.journal:sync()) end
   for _, item in ipairs(list) do
     if many.counts.stopped then
-      item.err = item.err or new_error("interrupted", "not submitted: another has failed")
       finish(many, item)
     elseif many.fatal or many.watch:late() then -- it stays undone
       item.at, many.delayed[#many.delayed + 1] = core.now(), item
