@@ -309,9 +309,10 @@ describe("a durable run", function()
 
   it("hides what a log or an error says of a secret", function()
     server.plan = function()
-      return { state = "failed", log = { ">> select 1; set password = 'canary one'", "key canary2",
+      return { state = "failed", log = { "the client's own",
+        ">> select 1; set password = 'canary one'", "key canary2",
         'fs.s3a.secret.key=canary3,x', [[{\"token\": \"canary4\", \"a\": 1}]],
-        "--password canary5 -v", "get jdbc:x://me:canary6@host/" } }
+        "--password canary5 -v; get jdbc:x://me:canary6@host/" } }
     end
     local run = assert(runs.open "a.run")
     wait.wait(assert(run:submit("x", linkis, { code = "load --token canary7 -v",
@@ -321,7 +322,8 @@ describe("a durable run", function()
     assert.matches("load --token *** -v", text(), 1, true)
     assert.matches([[>> select 1; set password = '***'","key ***","fs.s3a.secret.key=***,x"]],
       text(), 1, true)
-    assert.matches([[--password *** -v","get jdbc:x://***@host/"]], text(), 1, true)
+    assert.matches([[--password *** -v; get jdbc:x://***@host/"]], text(), 1, true)
+    assert.is_nil(text():find("the client's own", 1, true))
     pcall(run.step, run, "z", function() error("unexpected token in token.lua:7: not good", 0) end)
     assert.matches("unexpected token in token.lua:7: not good", text(), 1, true)
   end)

@@ -7,8 +7,8 @@ local M = {}
 
 local LONGEST = 120      -- longer values stand as their length and checksum
 local SHOWN = 5          -- differences told of at most
-local function shown(value, secrets)
-  local text = hide.text(tostring(value), secrets)
+local function shown(value, clean)
+  local text = clean(tostring(value))
   return #text <= LONGEST and text
     or string.format("(%d bytes, crc %s)", #text, core.crc32(text))
 end
@@ -24,12 +24,14 @@ local function flatten(flat, path, value)
   end
 end
 
---- The form of a spec that stands in a journal: { ["runtime.x"] = "1", … }, and the
---- secrets in it. What is named like a secret is left out: a new password is no new spec.
+--- The form of a spec that stands in a journal: { ["runtime.x"] = "1", … }, and what takes
+--- its secrets, and the client's, out of a text. What is named like a secret is left out: a new
+--- password is no new spec.
 ---@param spec table
+---@param client userdata
 ---@return table<string, string> form
----@return string[] secrets
-function M.form(spec)
+---@return fun(text: string): string clean
+function M.form(spec, client)
   local flat, secrets, form = {}, {}, {}
   flatten(flat, "", spec)
   for path, value in pairs(flat) do
@@ -37,10 +39,11 @@ function M.form(spec)
       secrets[#secrets + 1] = value
     end
   end
+  local function clean(text) return hide.text(client:redact(text), secrets) end
   for path, value in pairs(flat) do
-    if not hide.named(path) then form[path] = shown(value, secrets) end
+    if not hide.named(path) then form[path] = shown(value, clean) end
   end
-  return form, secrets
+  return form, clean
 end
 
 --- Text that tells the differences of two forms, or nil when there are none.

@@ -73,9 +73,8 @@ local function load_file(path, file, read_only)
   if not text then return nil, read_only and new_error("io", path .. ": " .. err) or err end
   local records, length, whole = parse(path, text)
   if not records then return nil, length end
-  local ok = true
-  if not read_only then ok, err = mend(file, text, length, whole) end
-  return ok and records, err
+  local ok, why = mend(file, text, read_only and #text or length, whole)
+  return ok and records, why
 end
 
 --- Opens (or makes) and locks a journal: journal and its records, or nil, err. `read_only`:

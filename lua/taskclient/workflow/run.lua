@@ -131,8 +131,8 @@ function Run:prepare(name, client, spec, again)
   client:check_spec(spec, 3) -- what can never go out is no step
   if spec.key ~= nil then error("submit: field 'key' is the run's own; leave it out", 0) end
   if not again then use(self, name) end
-  local form, secrets = difference.form(spec)
-  local plan = { name = name, client = client, spec = spec, secrets = secrets }
+  local form, clean = difference.form(spec, client)
+  local plan = { name = name, client = client, spec = spec, clean = clean }
   local attempt = ledger.current(self.ledger, name)
   if again or not attempt or attempt.state == "refused" then
     local err
@@ -149,14 +149,14 @@ function Run:prepare(name, client, spec, again)
 end
 
 -- Text that JSON can hold and anybody may read, at most so many bytes of it.
-local function plain(text, most, secrets)
-  text = hide.text(tostring(text), secrets)
+local function plain(text, most, clean)
+  text = (clean or hide.text)(tostring(text))
   if #text > most then text = text:sub(1, most):gsub("[\192-\255][\128-\191]*$", "") end
   return json.try(text) and text or (text:gsub("[\128-\255]", "?"))
 end
 
 -- The last lines up to the last ERROR line, behind which the server sums up at length.
-local function tail_of_log(job, secrets)
+local function tail_of_log(job, clean)
   local cursor, lines, tail, last = job:logs(), {}, {}, nil
   while cursor and #lines < LOG_LONGEST do
     local line, told = cursor:read()
@@ -165,31 +165,30 @@ local function tail_of_log(job, secrets)
     if told and told.level == "error" then last = #lines end
   end
   for i = math.max(1, (last or #lines) - LOG_TAIL + 1), last or #lines do
-    tail[#tail + 1] = plain(lines[i], 400, secrets)
+    tail[#tail + 1] = plain(lines[i], 400, clean)
   end
   return tail
 end
 
-local function plain_error(err, secrets)
+local function plain_error(err, clean)
   local known = type(err) == "table" and err or {}
   return err and { kind = known.kind, code = known.code,
-    message = plain(known.message or err, 4000, secrets) }
+    message = plain(known.message or err, 4000, clean) }
 end
 
-local function end_of(job, entry, secrets)
-  local failed = entry.state ~= "succeeded"
-  return { state = entry.state, native = entry.native, err = plain_error(entry.failure, secrets),
-    log = failed and job.client.service == "linkis" and tail_of_log(job, secrets) or nil }
+local function end_of(job, entry, clean)
+  return { state = entry.state, native = entry.native, err = plain_error(entry.failure, clean),
+    log = entry.failure and job.client.service == "linkis" and tail_of_log(job, clean) or nil }
 end
 
 -- Has the journal hear of what a wait learns about the job.
 local function follow(run, plan, job)
-  local name, attempt, secrets = plan.name, plan.attempt, plan.secrets
+  local name, attempt, clean = plan.name, plan.attempt, plan.clean
   watch.observers[job] = { path = run.path, tell = function(seen, entry, changed_state)
     local stale = attempt.to or attempt ~= ledger.current(run.ledger, name)
     if stale or not changed_state then return end
     if watch.ended[entry.state] then
-      return note(run, "ended", name, end_of(seen, entry, secrets))
+      return note(run, "ended", name, end_of(seen, entry, clean))
     end
     note(run, "state", name, { state = entry.state, native = entry.native })
   end }
@@ -199,7 +198,7 @@ end
 -- What an earlier process may have sent stays open, whatever this one could not send.
 local function refused(run, plan, err, sent_before)
   if sent_before and err.outcome == "not_sent" then return nil, err end
-  local fields = { err = plain_error(err, plan.secrets) }
+  local fields = { err = plain_error(err, plan.clean) }
   if err.outcome == "unknown" then keep(run, "unknown", plan.name, fields)
   else note(run, "refused", plan.name, fields) end
   return nil, err

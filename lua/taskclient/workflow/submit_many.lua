@@ -175,7 +175,7 @@ local function take_up(many)
       item.again = nil
     end
   end
-  while #many.watch.items + #delayed + #list < many.active and #many.ready < many.active do
+  while many.watch.open + #delayed + #list < many.active and #many.ready < many.active do
     local item = next_item(many)
     if not item then break end
     if not prepare(many, item) then list[#list + 1] = item end

@@ -107,7 +107,7 @@ end
 ---@return table|nil err why the job failed
 function M.wait_any(jobs, opts)
   local w = begin("wait_any", jobs, opts)
-  if not w.items[1] then return nil, new_error("closed", "wait_any: no jobs to wait for") end
+  if w.open == 0 then return nil, new_error("closed", "wait_any: no jobs to wait for") end
   local item, err = interrupt.guard(w, next_or_timeout)
   w:leave()
   return told(item, err)

@@ -52,10 +52,11 @@ function M.new(opts)
   if type(choice) == "string" and choice ~= "leave" and choice ~= "abort" then
     options.raise("wait", options.unknown("on_interrupt", choice, { "abort", "leave" }), 4)
   end
-  local now = core.now()
+  local now, bar = core.now(), opts.on_progress
   return setmetatable({
-    opts = opts, started = now, deadline = opts.timeout and now + opts.timeout,
-    items = {}, done = 0, fresh = 0, total = opts.total, queue = {}, head = 1, tail = 0,
+    opts = opts, bar = type(bar) == "table" and bar.tick and bar,
+    started = now, deadline = opts.timeout and now + opts.timeout,
+    items = {}, open = 0, done = 0, fresh = 0, total = opts.total, queue = {}, head = 1, tail = 0,
   }, Watch)
 end
 
@@ -79,6 +80,7 @@ function Watch:add(job, tag)
   self.items[item.index] = item
   item.group.items[item] = true
   item.group.count = item.group.count + 1
+  self.open = self.open + 1
   return item
 end
 
@@ -89,6 +91,7 @@ function Watch:remove(item)
   items[#items] = nil
   item.group.items[item] = nil
   item.group.count = item.group.count - 1
+  self.open = self.open - 1
   if item.fresh then item.fresh, self.fresh = nil, self.fresh - 1 end
 end
 
@@ -252,11 +255,10 @@ local function earliest(watch)
 end
 
 local function sleep(watch, host, seconds)
-  local tick = watch.opts.on_progress
-  tick = type(tick) == "table" and tick.tick
-  if tick then seconds = math.min(seconds, watch.opts.on_progress.interval) end
+  local bar = watch.bar
+  if bar then seconds = math.min(seconds, bar.interval) end
   host.sleep(seconds)
-  if tick then tick(watch.opts.on_progress) end
+  if bar then bar:tick() end
 end
 
 -- One step nearer to news: a round for the job that is due first, or a sleep.
@@ -300,8 +302,7 @@ function Watch:pending() return self.head <= self.tail or self.items[1] ~= nil e
 
 --- Ends the line of a bar, if there is one, before something else is written.
 function Watch:end_bar()
-  local bar = self.opts.on_progress
-  if type(bar) == "table" and bar.finish then bar:finish() end
+  if self.bar then self.bar:finish() end
 end
 
 --- Forgets all that is still watched (the jobs go on): their handles.
