@@ -12,18 +12,15 @@ local function done(job)
 end
 
 local orders = [[with recursive n(i) as (select 1 union all select i + 1 from n where i < 1000)
-  select i as id, 'customer ' || (i % 7) as customer,
-    i * 1.5 as amount from n where '${day}' > '2000']]
+  select i as id, 'no ' || (i % 7) as customer, i * 1.5 as amount from n where '${day}' > '2000']]
 local extract = assert(run:submit("extract", linkis,
   { code = orders, run_type = "sql", engine = "spark-3.2.1", variables = { day = day } }))
 done(extract)
-
 local path = folder .. "/orders-" .. day
 assert(run:step("save", function()
   assert(os.execute("mkdir -p '" .. path .. "'"))
   return extract:results()[1]:save(path .. "/orders.csv", { overwrite = true, header = false })
 end))
-
 assert(run:step("check", function()
   local lines = 0
   for _ in io.lines(path .. "/orders.csv") do lines = lines + 1 end
@@ -36,5 +33,6 @@ local load = assert(run:submit("load", lindorm, {
   writer = { namespace = "default", lindormTable = "orders",
     columns = { "ROW||String", "f:customer||String", "f:amount||Double" } } }))
 done(load)
+run:close()
 assert(run:html(("%s/nightly-%s.html"):format(folder, day)))
 print(run:table())

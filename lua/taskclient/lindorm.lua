@@ -41,6 +41,20 @@ local function what_came(err)
   return body and body:find "^%s*{" and "; what came of the answer: " .. body or ""
 end
 
+-- The operation's arguments; a wrong spec raises at the caller's line.
+local function args_of(spec)
+  form.check(spec)
+  local args, complaints = form.args(spec)
+  if not args then options.raise("submit", table.concat(complaints, "; ")) end
+  return args
+end
+
+--- Raises for a spec that cannot be submitted; sends nothing.
+---@private
+function Client:check_spec(spec)
+  args_of(spec)
+end
+
 --- Starts a bulk load, once. An end that is not known cannot be looked up at this server:
 --- err of kind `submit_unknown`, and nothing is sent again.
 ---@param spec taskclient.lindorm_spec
@@ -49,10 +63,8 @@ end
 ---@return table|nil err with `outcome`
 function Client:submit(spec, opts)
   options.method("submit", self, "client")
-  form.check(spec)
+  local args = args_of(spec)
   options.check("submit", opts, { adopt = "boolean", since = "number", deadline = "number" })
-  local args, complaints = form.args(spec)
-  if not args then options.raise("submit", table.concat(complaints, "; ")) end
   if core.fields(self).log then
     for _, complaint in ipairs(form.warnings(spec)) do
       self:trace("warn", { what = "doubtful", operation = "create", message = complaint })

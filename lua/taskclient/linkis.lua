@@ -253,6 +253,12 @@ function Job:results() return require("taskclient.results").list(self) end
 ---@return table|nil err
 function Job:export(path, opts) return require("taskclient.export").job(self, path, opts) end
 
+--- Raises for a spec that cannot be submitted; sends nothing.
+---@private
+function Client:check_spec(spec)
+  require("taskclient.linkis.submit").check(self, spec)
+end
+
 --- Submits a task, once: an end that is not known is looked up by its key.
 ---@param spec taskclient.linkis_spec
 ---@param opts table|nil adopt (default true: a task with the given `key` is taken over),

@@ -63,16 +63,31 @@ local function shown(cell)
   return (tostring(cell):gsub("%c", function(c) return ESCAPES[c] or "?" end))
 end
 
--- The text cut to that many places, with a mark where something is missing.
-local function clipped(text, most)
-  if M.width(text) <= most then return text end
-  local parts, width = {}, 1
-  for letter in text:gmatch(LETTER) do
-    width = width + letter_width(letter)
+-- How many of the letters, from the `first` on by `step`, fit into that many places.
+local function fitting(letters, first, step, most)
+  local n, width = 0, 0
+  while letters[first + n * step] do
+    width = width + letter_width(letters[first + n * step])
     if width > most then break end
-    parts[#parts + 1] = letter
+    n = n + 1
   end
-  return table.concat(parts) .. "…"
+  return n
+end
+
+--- The text cut to that many places, with a mark where something is missing.
+---@param text string UTF-8
+---@param most integer
+---@param tail integer|nil places of these for the text's end (0)
+---@param mark string|nil one place wide (default "…")
+---@return string
+function M.clip(text, most, tail, mark)
+  if M.width(text) <= most then return text end
+  local letters = {}
+  for letter in text:gmatch(LETTER) do letters[#letters + 1] = letter end
+  local head = fitting(letters, 1, 1, most - 1 - (tail or 0))
+  local rest = fitting(letters, #letters, -1, tail or 0)
+  return table.concat(letters, "", 1, head) .. (mark or "…")
+    .. table.concat(letters, "", #letters - rest + 1)
 end
 
 local function padded(text, width, right)
@@ -103,7 +118,7 @@ local function measure(names, rows, widest)
   for i, row in ipairs(rows) do
     texts[i] = {}
     for k = 1, #names do
-      local text = clipped(shown(row[k]), widest)
+      local text = M.clip(shown(row[k]), widest)
       texts[i][k] = text
       widths[k] = math.max(widths[k], M.width(text))
       numbers[k] = numbers[k] and (row[k] == core.null or is_number(row[k]))

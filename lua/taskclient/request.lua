@@ -10,6 +10,8 @@ local session = require "taskclient.session"
 
 local M = {}
 
+local PATIENCE = 60 -- seconds; a server that asks for more is not asked again here
+
 local attempt
 
 local tables = {} -- service -> operation -> its row
@@ -59,7 +61,7 @@ end
 local function wait_turn(state, err)
   local delay = retry.delay(state.tries, err)
   if state.deadline and core.now() + delay >= state.deadline then return false end
-  if not state.deadline and delay > 60 then return false end
+  if delay > PATIENCE then return false end -- for the caller, who knows what else is to be done
   local price = retry.take(state.fields.budget, err)
   if not price then return false end
   state.price = (state.price or 0) + price

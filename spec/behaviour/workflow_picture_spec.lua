@@ -52,6 +52,10 @@ describe("the picture of a run in a browser", function()
     fakes.disk.locked, fakes.clock = {}, fakes.clock + 20000
     run = assert(runs.open "nightly.run")
     run:step("check", function() fakes.host.sleep(30) end)
+    local lindorm = fakes.client(fakes.server("lindorm", function() return { run = 4201 } end))
+    wait.wait(assert(run:submit("load", lindorm, {})))
+    -- as wide as both can be: 70 min 05 s, and a procId as they are
+    run.ledger.steps.load.attempts[1].id = "proc-61-a7315f944877de898b0d2146a742469b"
     wait.wait(assert(run:submit("verify", linkis, {})), { timeout = 3 })
     return run
   end

@@ -110,6 +110,10 @@ describe("workflow", function()
     assert.are.equal(job.id, assert(run:submit("hello", linkis, shell "echo hello")).id)
     assert.are.equal(1.5, run:step("sum", error))
     assert.has_error(function() run:submit("hello", linkis, shell "echo hello") end)
+    local lindorm = assert(taskclient.lindorm { url = "http://127.0.0.1:1" })
+    assert.has_error(function() run:submit("typo", linkis, { cod = "echo" }) end)
+    assert.has_error(function() run:submit("typo", lindorm, { src = "hdfs" }) end)
+    assert.are.equal(2, #run:steps())
     run:close()
     local look = assert(taskclient.journal(path, { read_only = true }))
     assert.matches("hello +succeeded", look:table())
@@ -136,6 +140,7 @@ describe("workflow", function()
 
   it("refuses to begin where nothing can be written", function()
     assert.are.equal("io", select(2, taskclient.journal "/proc/nothing.run").kind)
+    assert.are.equal("io", select(2, taskclient.journal(dir, { read_only = true })).kind)
   end)
 
   local function script(text, env)
@@ -172,6 +177,25 @@ describe("workflow", function()
       assert.matches("client:attach(" .. id .. ")", said, 1, true)
     end)
   end
+
+  it("says which journal remembers the job when Ctrl-C ends a wait of a run's job", function()
+    local path = dir .. "/interrupted.run"
+    local child = script(([[
+      local taskclient = require "taskclient"
+      local run = assert(taskclient.journal %q)
+      local job = assert(run:submit("x", assert(taskclient.linkis()), { code = "sleep 30",
+        run_type = "shell", engine = "shell-1" }))
+      job:wait { poll = 0.1, on_state = function() print(job.id) io.stdout:flush() end }
+      ]]):format(path), {})
+    local id = wait.eventually(function() return child:out():match "(%d+)\n" end, 20, "the wait")
+    child:signal "INT"
+    child:wait(10)
+    local said = child:err()
+    child:stop()
+    assert(assert(linkis:attach(tonumber(id))):abort())
+    assert.matches("client:attach(" .. id .. "), or start the script again: " .. path, said,
+      1, true)
+  end)
 
   local function tasks_of(box)
     local client = assert(taskclient.linkis { url = box.url, user = box.user,

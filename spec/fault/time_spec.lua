@@ -159,6 +159,17 @@ describe("Retry-After", function()
     end)
   end
 
+  it("is not slept for at length within a call, whatever its deadline", function()
+    fs:script { default = { { "read" }, { "send",
+      fault.http(429, "busy", { "Retry-After: 1800" }) } } }
+    local client = assert(require("taskclient").linkis { url = fs.url, user = "u", token = "T" })
+    local started = wait.now()
+    local _, err = client:call("get", { id = "7" }, { timeout = 3600 })
+    assert.are.same({ 429, 1800 }, { err.http_status, err.retry_after })
+    assert.is_true(wait.now() - started < 30)
+    client:close()
+  end)
+
   it("is read as a date", function()
     local date = os.date("!%a, %d %b %Y %H:%M:%S GMT", os.time() + 60)
     fs:script { default = { { "read" }, { "send",

@@ -50,6 +50,21 @@ describe("the progress bar", function()
     assert.matches("linkis job 8  failed  0s\n$", text())
   end)
 
+  it("counts places, not letters, of a label", function()
+    local bar = progress.bar { stream = stream, width = 40, label = ("汉"):rep(9) .. "😀" }
+    bar(job(1), report("running", 0.5))
+    local pretty = require "taskclient.pretty"
+    assert.is_true(pretty.width((text():gsub("\27%[[%dmKJA]*", ""))) < 40)
+  end)
+
+  it("counts a job that is tried again once", function()
+    local bar = progress.bar { stream = stream }
+    bar(job(1), report("failed", nil, 1, 2))
+    bar(job(2), report("succeeded", 1, 1, 2))
+    bar(job(3), report("succeeded", 1, 2, 2))
+    assert.matches("2/2 jobs 100%%  2 succeeded, 1 retried  0s\n$", text())
+  end)
+
   it("is silent with quiet", function()
     progress.bar { stream = stream, quiet = true }(job(1), report("running", 0.5))
     assert.are.equal("", text())

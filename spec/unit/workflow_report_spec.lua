@@ -104,6 +104,42 @@ describe("the picture of a run", function()
     assert.matches("check +failed .*does not add up", text)
   end)
 
+  it("is of use for wide names, milliseconds, retries after a pause, nothing at all", function()
+    local run = assert(runs.open "c.run")
+    assert.matches("nothing has been done yet", drawn(run, "svg"), 1, true)
+    assert.are.equal("0 steps", run:table())
+    run:step(("汉"):rep(30), function() fakes.host.sleep(0.012) end)
+    run:step("again", function() return nil, "no\nstack traceback:" end)
+    local svg = drawn(run, "svg")
+    assert.matches(">" .. ("汉"):rep(11) .. "…" .. ("汉"):rep(5) .. "<", svg, 1, true)
+    assert.matches(">12 ms<", svg, 1, true)
+    assert.matches(">10 ms<", svg, 1, true) -- on the axis
+    fakes.clock = fakes.clock + 90000
+    run:step("other", function() fakes.host.sleep(2) end)
+    run:retry "again"
+    package.loaded["taskclient.workflow.run"] = nil
+    fakes.disk.locked = {}
+    run = assert(require("taskclient.workflow.run").open "c.run")
+    run:step("again", function() fakes.host.sleep(7) end)
+    svg = drawn(run, "svg")
+    assert.matches(">7.0 s<", svg, 1, true)
+    assert.matches("to %d%d%d%d%-%d%d%-%d%d, %d%d:", svg) -- another day
+    assert.matches("again +succeeded +2 +[%d:]+ +7.0 s", run:table())
+  end)
+
+  it("is drawn for a moment's work that was taken up a while later", function()
+    for _, pause in ipairs { 300.3, 4000.25, 1e5 } do
+      local name = pause .. ".run"
+      assert(runs.open(name)):step("a", function() fakes.host.sleep(0.3) end)
+      fakes.disk.locked, fakes.clock = {}, fakes.clock + pause
+      local run = assert(runs.open(name))
+      run:step("b", function() fakes.host.sleep(0.31) end)
+      local svg = drawn(run, "svg")
+      well_formed(svg)
+      assert.matches(pause < 3600 and ">5:00.%d<" or ">%d+:%d%d:%d%d.%d<", svg)
+    end
+  end)
+
   it("says why a file cannot be written", function()
     assert.are.equal("io", select(2, example():svg "/nowhere/x.svg").kind)
   end)

@@ -313,6 +313,50 @@ describe("a durable run", function()
     assert(assert(runs.open "a.run"):submit("y", linkis, { code = "mysql -phunter2" }))
   end)
 
+  it("hides what a log or an error says of a secret", function()
+    server.plan = function()
+      return { state = "failed", log = { "the client's own",
+        ">> select 1; set password = 'canary one'", "key canary2",
+        'fs.s3a.secret.key=canary3,x', [[{\"token\": \"canary4\", \"a\": 1}]],
+        "--password canary5 -v; get jdbc:x://me:canary6@host/" } }
+    end
+    local run = assert(runs.open "a.run")
+    wait.wait(assert(run:submit("x", linkis, { code = "load --token canary7 -v",
+      runtime = { ["jdbc.pass"] = "canary2", sk = "canary8", apiKey = "canary9" } })))
+    run:step("y", function() return nil, { message = "Authorization: Bearer canary10, no" } end)
+    assert.is_nil(text():find("canary", 1, true))
+    assert.matches("load --token *** -v", text(), 1, true)
+    assert.matches([[>> select 1; set password = '***'","key ***","fs.s3a.secret.key=***,x"]],
+      text(), 1, true)
+    assert.matches([[--password *** -v; get jdbc:x://***@host/"]], text(), 1, true)
+    assert.is_nil(text():find("the client's own", 1, true))
+    pcall(run.step, run, "z", function() error("unexpected token in token.lua:7: not good", 0) end)
+    assert.matches("unexpected token in token.lua:7: not good", text(), 1, true)
+  end)
+
+  it("remembers nothing of a spec that could never go out", function()
+    local run = assert(runs.open "a.run")
+    local before, round = text(), {}
+    round.round = round
+    for _, spec in ipairs { round, { code = "\255" }, { code = print } } do
+      assert.is_false(pcall(run.submit, run, "x", linkis, spec))
+    end
+    assert.is_false(pcall(run.submit, run, "x", {}))
+    assert.is_false(pcall(run.submit, run, "\255", linkis, {}))
+    assert.are.equal(before, text())
+    assert(run:submit("x", linkis, { code = "mended" }))
+  end)
+
+  it("resolves only a submit that is not known, by an id", function()
+    local run = assert(runs.open "a.run")
+    assert(run:submit("x", linkis, {}))
+    run:step("a", function() end)
+    assert.are.equal("unsupported", select(2, run:resolve("x", 7)).kind)
+    assert.are.equal("unsupported", select(2, run:resolve("a", 7)).kind)
+    assert.is_false(pcall(run.resolve, run, "x"))
+    assert.is_false(pcall(run.resolve, run, "x", {}))
+  end)
+
   it("retries what has ended and refuses to retry what runs", function()
     server.plan = function(n) return { state = n == 1 and "failed" or "succeeded", log = { "a",
       "b" } } end

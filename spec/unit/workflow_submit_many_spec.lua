@@ -78,7 +78,7 @@ describe("submit_many", function()
     assert.are.equal(1, start(linkis, specs(1), { retry = { times = 3,
       codes = { 99 } } }):read().attempts)
     assert.are.equal(2, start(linkis, specs(1), { retry = { times = 3,
-      codes = { 2 } } }):read().attempts)
+      codes = { "2" } } }):read().attempts)
     assert.are.equal(4, start(linkis, specs(1), { retry = { times = 3,
       kinds = { "service" } } }):read().attempts)
     local rule = { times = 9, when = function(ended, attempts) return ended.err.code
@@ -95,6 +95,91 @@ describe("submit_many", function()
     assert.are.equal(1, summary.failed)
     assert.is_true(summary.total < 12)
     assert.are.equal(summary.total, summary.failed + summary.succeeded)
+  end)
+
+  it("submits nothing after a failure: no retry, none that was taken already", function()
+    local last
+    server.plan = function(_, spec)
+      local n = tonumber(spec.code:match "%d+")
+      return { state = n < 3 and "failed" or "succeeded", run = n == 1 and 5 or 1 }
+    end
+    server.before_submit = function() last = fakes.clock end
+    local ends, cursor = {}, start(linkis, specs(9), { active = 2, stop_on_failure = true,
+      retry = { times = 1, delay = 30 } })
+    for ended in cursor do ends[#ends + 1] = ended.index .. ended.state .. ended.attempts end
+    assert.are.same({ "2failed2", "1failed1" }, ends)
+    assert.is_true(last < 1000 + fakes.clock)
+    assert.are.equal(3, server.submits)
+    server.refuse = function(spec)
+      if spec.code == "job 2" then return fakes.new_error("service", "no",
+        { outcome = "rejected" }) end
+    end
+    server.plan, server.submits = function() return {} end, 0
+    local summary = start(linkis, specs(9), { active = 4, stop_on_failure = true }):finish()
+    assert.are.same({ 4, 1, 3, 1 }, { summary.total, summary.succeeded, summary.not_submitted,
+      server.submits })
+  end)
+
+  it("gives an end at once, and no timeout when all is done", function()
+    server.refuse = function(spec)
+      if spec.code == "job 2" then return fakes.new_error("service", "no",
+        { outcome = "rejected" }) end
+    end
+    server.plan = function() return { run = 20 } end
+    local before, cursor = fakes.clock, start(linkis, specs(2), { timeout = 60 })
+    assert.are.equal(2, cursor:read().index)
+    assert.are.equal(before, fakes.clock)
+    assert.are.equal("succeeded", cursor:read().state)
+    fakes.clock = fakes.clock + 60
+    assert.are.same({}, { cursor:read() })
+  end)
+
+  it("begins no submit after the deadline", function()
+    server.before_submit = function() fakes.clock = fakes.clock + 5 end
+    server.plan = function() return { run = 1e5 } end
+    local before = fakes.clock
+    local _, err = start(linkis, specs(40), { timeout = 7 }):read()
+    assert.are.same({ "timeout", 2 }, { err.kind, #err.handles })
+    assert.are.equal(10, fakes.clock - before)
+    server.refuse = function()
+      fakes.clock = fakes.clock + 5
+      return fakes.new_error("service", "no", { outcome = "rejected" })
+    end
+    local cursor = start(linkis, specs(3), { timeout = 7 })
+    assert.are.same({ 1, 2 }, { cursor:read().index, cursor:read().index })
+    assert.are.equal("timeout", select(2, cursor:read()).kind) -- the third
+    server.refuse, server.plan = nil, function() return { queue = 0, run = 1, state = "failed" } end
+    cursor = start(linkis, specs(3), { timeout = 7, stop_on_failure = true })
+    assert.are.same({ "failed", "interrupted" }, { cursor:read().state, cursor:read().err.kind })
+    assert.are.equal("timeout", select(2, cursor:read()).kind) -- the second
+  end)
+
+  it("waits as long as a server asks for before the next try, with a cap", function()
+    local n, before = 0, fakes.clock
+    server.refuse = function()
+      n = n + 1
+      if n == 1 then return fakes.new_error("http", "slow down", { outcome = "rejected",
+        retry_after = 1e6 }) end
+    end
+    assert.are.equal(1, start(linkis, specs(1), { retry = 1 }):finish().succeeded)
+    assert.is_true(fakes.clock - before >= 60 and fakes.clock - before < 80)
+  end)
+
+  it("tells a bar how many there are as soon as that is known", function()
+    server.plan = function(n) return { state = n == 2 and "failed" or "succeeded" } end
+    local function totals(list, opts)
+      local seen, last = {}, nil
+      opts.on_progress = function(_, progress)
+        seen[tostring(progress.total)], last = true, progress.done
+      end
+      start(linkis, list, opts):finish()
+      return seen, last
+    end
+    local seen, last = totals(specs(7), { active = 2, retry = 1 })
+    assert.are.same({ { ["7"] = true }, 7 }, { seen, last })
+    local list, i = specs(7), 0
+    seen, last = totals(function() i = i + 1 return list[i] end, { active = 2 })
+    assert.are.same({ { ["nil"] = true, ["7"] = true }, 7 }, { seen, last })
   end)
 
   it("goes on with the rest after an unknown submit", function()

@@ -241,6 +241,35 @@ describe("waiting", function()
     assert.are.equal("succeeded", (wait.wait(job)))
   end)
 
+  it("ends a bar's line before anything else is written, however a wait ends", function()
+    package.loaded["taskclient.view.progress"] = nil
+    local written
+    local function bar()
+      written = ""
+      local stream = { flush = function() end, write = function(_, ...)
+        written = written .. table.concat { ... }
+      end }
+      return require("taskclient.view.progress").bar { stream = stream, width = 60 }
+    end
+    server.plan = function() return { run = 1e5 } end
+    wait.wait(linkis:submit {}, { on_progress = bar(), timeout = 3 })
+    assert.matches("running[^\n]*\n$", written)
+    pcall(wait.wait, linkis:submit {}, { on_progress = bar(), on_state = function(_, state)
+      if state == "running" then error "in my callback" end
+    end })
+    assert.matches("\n$", written)
+    local cursor = wait.as_completed(submit(linkis, 2), { on_progress = bar(),
+      on_interrupt = function() written = written .. "the list" end })
+    fakes.interrupt = function() if #written > 0 then error("x: interrupted!", 0) end end
+    assert.is_false(pcall(cursor.read, cursor))
+    fakes.interrupt = nil
+    assert.matches("jobs[^\n]*\nthe list$", written)
+    local job = linkis:submit {}
+    server.down = function() if #written > 0 then return fakes.new_error("auth", "no") end end
+    wait.wait(job, { on_progress = bar() })
+    assert.matches("\n$", written)
+  end)
+
   it("takes empty lists, and a job given twice", function()
     assert.are.same({}, wait.wait_all {})
     assert.are.equal("closed", select(2, wait.wait_any {}).kind)
@@ -281,6 +310,12 @@ describe("waiting", function()
     assert.is_false(ok)
     assert.matches("timeout", message)
     assert.is_false(pcall(wait.wait, linkis:submit {}, { timeout = 0 / 0 }))
+    ok, message = pcall(wait.wait, linkis:submit {}, { on_interrupt = "abrot" })
+    assert.is_false(ok)
+    assert.matches("abort", message)
+    ok, message = pcall(wait.wait, linkis:submit {}, { poll = function() return "soon" end })
+    assert.is_false(ok)
+    assert.matches("'poll' must give seconds", message)
   end)
 
   describe("in coroutines", function()
@@ -326,7 +361,7 @@ describe("waiting", function()
     local all = {}
     for i = 1, 100 do
       local client = fakes.client(server)
-      all[i] = { client = client, watch = watch.new {} }
+      all[i] = { client = client, watch = watch.new("wait", {}) }
       all[i].watch:add(client:submit {}, i)
     end
     -- each client is driven to its next look in the order of time

@@ -209,6 +209,14 @@ local function look_first(client, plan, given, opts)
   return find(client, plan.key, since, plan.spec.creator, plan.deadline)
 end
 
+--- Raises for a spec that cannot be submitted; sends nothing.
+---@param client userdata
+---@param spec table
+function M.check(client, spec)
+  spec_module.check(spec)
+  plan_of(client, spec)
+end
+
 --- Submits a task, once; see client:submit.
 ---@param client userdata
 ---@param given table

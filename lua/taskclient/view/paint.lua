@@ -1,5 +1,7 @@
 -- paint.lua: the drawing of a run's timeline: scale, rows, marks, styles. Gets
 -- the rows it draws; decides nothing about them.
+local pretty = require "taskclient.pretty"
+
 local M = {}
 
 local WIDTH, ROW, TOP, LEFT_MAX, RIGHT = 1080, 26, 118, 250, 190
@@ -40,19 +42,9 @@ local GLYPH = { succeeded = "✓", failed = "✗", refused = "✗", cancelled = 
   submitting = "?",
   running = "▸", queued = "◦", forgotten = "–" }
 
---- Number of characters, not bytes.
-function M.columns(text)
-  return select(2, text:gsub("[^\128-\191]", ""))
-end
-
---- At most `width` characters of a text, the last `tail` (0) of them from its end.
-function M.clip(text, width, tail)
-  text = text:gsub("%c", " ")
-  if M.columns(text) <= width then return text end
-  local chars, last = {}, tail or 0
-  for char in text:gmatch "[%z\1-\127\194-\244][\128-\191]*" do chars[#chars + 1] = char end
-  return table.concat(chars, "", 1, width - 1 - last) .. "…"
-    .. table.concat(chars, "", #chars - last + 1)
+-- One line of a text, at most so wide, the last `tail` (0) places of it from its end.
+local function clip(text, width, tail)
+  return M.escape(pretty.clip((text:gsub("%c", " ")), width, tail))
 end
 
 local ENTITY = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;" }
@@ -65,11 +57,22 @@ end
 function M.time(at) return os.date("%H:%M:%S", math.floor(at)) end
 
 function M.duration(s)
+  if s < 1 then return s < 0.001 and "< 1 ms" or string.format("%.0f ms", s * 1000) end
   if s < 10 then return string.format("%.1f s", s) end
   s = math.floor(s + 0.5)
   if s < 90 then return s .. " s" end
   if s < 5400 then return string.format("%d min %02d s", math.floor(s / 60), s % 60) end
   return string.format("%d h %02d min", math.floor(s / 3600), math.floor(s / 60) % 60)
+end
+
+--- The time a step's attempts took, together; `now` for what has not ended.
+function M.took(step, now)
+  local seconds, ended = 0, false
+  for _, attempt in ipairs(step.attempts) do
+    ended = attempt.to ~= nil
+    seconds = seconds + math.max(0, (attempt.to or now) - attempt.from)
+  end
+  return (ended or seconds > 0) and M.duration(seconds) or ""
 end
 
 -- A scale from time to x in which long silences before a resumption are cut out.
@@ -96,8 +99,8 @@ local function scale(ledger, left, right)
   end }
 end
 
-local STEPS = { 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200,
-  10800, 21600, 43200, 86400 }
+local STEPS = { 1e-4, 2e-4, 5e-4, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5,
+  10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 10800, 21600, 43200, 86400 }
 
 local function tick_step(active)
   for _, step in ipairs(STEPS) do
@@ -112,26 +115,36 @@ end
 
 local function in_cut(axis, at)
   for _, cut in ipairs(axis.cuts) do
-    if at > cut.from and at < cut.to then return true end
+    if at > cut.from and at < cut.to then return cut end
   end
 end
 
+-- The n-th mark. A short run that was resumed hours later has fractions behind hours.
+local function since_begin(n, step)
+  local s = n * step + 1e-9
+  if n == 0 then return "0" end
+  if s < 0.1 then return ("%.3g ms"):format(s * 1000) end
+  if s < 60 then return ("%.4g s"):format(s) end
+  local digits = step >= 1 and 0 or step >= 0.1 and 1 or step >= 0.01 and 2 or 3
+  local seconds = ("%0" .. (digits > 0 and digits + 3 or 2) .. "." .. digits .. "f"):format(s % 60)
+  local minutes = math.floor(s / 60)
+  if s < 3600 then return ("%d:%s"):format(minutes, seconds) end
+  return ("%d:%02d:%s"):format(math.floor(minutes / 60), minutes % 60, seconds)
+end
+
 local function draw_axis(out, axis, bottom)
-  local step, last = tick_step(axis.active), -100
-  for n = 0, math.floor((axis.to - axis.from) / step) do
-    if n > 5000 then break end
-    local at = axis.from + n * step
-    local x = axis.x(at)
-    if not in_cut(axis, at) and x - last > 50 then
+  local step, last, n = tick_step(axis.active), -100, 0
+  while axis.from + n * step <= axis.to do
+    local cut = in_cut(axis, axis.from + n * step)
+    if cut then n = math.max(n, math.ceil((cut.to - axis.from) / step)) end
+    local x = axis.x(axis.from + n * step)
+    if x - last > 50 then
       last = x
       add(out, '<path class="grid" d="M%.1f %gV%g"/>', x, TOP - 8, bottom)
-      local after = n * step
       add(out, '<text class="s soft m" x="%.1f" y="%g">%s</text>', x, TOP - 16,
-        n == 0 and "0" or after < 60 and ("%g s"):format(after)
-        or after < 3600 and ("%d:%02d"):format(math.floor(after / 60), after % 60)
-        or ("%d:%02d:%02d"):format(math.floor(after / 3600), math.floor(after / 60) % 60,
-          after % 60))
+        since_begin(n, step))
     end
+    n = n + 1
   end
 end
 
@@ -184,18 +197,17 @@ end
 
 local function draw_row(out, view, axis, step, y)
   local last = step.attempts[#step.attempts]
-  add(out, '<text x="24" y="%g">%s<title>%s</title></text>', y + 17, M.escape(M.clip(step.name,
-    34, 10)), M.escape(step.name))
+  add(out, '<text x="24" y="%g">%s<title>%s</title></text>', y + 17, clip(step.name, 34, 10),
+    M.escape(step.name))
   for n = 1, #step.attempts do draw_attempt(out, view, axis, step, n, y) end
-  local took = (last.to or view.ledger.last) - step.attempts[1].from
   add(out, '<text class="%s b" x="%g" y="%g">%s</text>', step.kind == "step"
     and last.state == "succeeded" and "step"
     or last.state, WIDTH - RIGHT + 10, y + 17, GLYPH[last.state] or "")
-  add(out, '<text class="s e" x="%g" y="%g">%s</text>', WIDTH - RIGHT + 98, y + 17,
-    M.duration(took))
+  add(out, '<text class="s e" x="%g" y="%g">%s</text>', WIDTH - RIGHT + 94, y + 17,
+    M.took(step, view.ledger.last))
   add(out, '<text class="s soft e" x="%g" y="%g">%s</text>', WIDTH - 20, y + 17,
-    M.escape(last.id and M.clip(tostring(last.id), 12) or #step.attempts > 1 and #step.attempts
-      .. " tries" or ""))
+    clip(last.id and tostring(last.id) or #step.attempts > 1 and #step.attempts .. " tries" or "",
+      10, 4))
 end
 
 local LEGEND = { { "queued", "queued" }, { "running", "running" }, { "succeeded", "succeeded" },
@@ -226,16 +238,14 @@ local function draw_failures(out, blocks, y)
   y = y + 34
   for _, block in ipairs(blocks) do
     local top = y
-    add(out, '<text class="b" x="36" y="%g">%s</text>', y + 12, M.escape(M.clip(block.title,
-      120)))
+    add(out, '<text class="b" x="36" y="%g">%s</text>', y + 12, clip(block.title, 120))
     y = y + 18
     if block.text then
-      add(out, '<text x="36" y="%g">%s</text>', y + 12, M.escape(M.clip(block.text, 140)))
+      add(out, '<text x="36" y="%g">%s</text>', y + 12, clip(block.text, 140))
       y = y + 18
     end
     for _, line in ipairs(block.log or {}) do
-      add(out, '<text class="mono soft" x="36" y="%g">%s</text>', y + 12, M.escape(M.clip(line,
-        LOG_CHARS)))
+      add(out, '<text class="mono soft" x="36" y="%g">%s</text>', y + 12, clip(line, LOG_CHARS))
       y = y + 16
     end
     add(out, '<rect class="failed" x="24" y="%g" width="3" height="%g"/>', top, y - top)
@@ -246,8 +256,9 @@ end
 
 local function left_edge(rows)
   local longest = 8
-  for _, step in ipairs(rows) do longest = math.max(longest, math.min(34,
-    M.columns(step.name))) end
+  for _, step in ipairs(rows) do
+    longest = math.max(longest, math.min(34, pretty.width(step.name)))
+  end
   return math.min(LEFT_MAX, 40 + longest * 7.4)
 end
 
@@ -264,6 +275,10 @@ function M.svg(view, blocks)
   for i, step in ipairs(view.rows) do draw_row(body, view, axis, step, TOP + (i - 1) * ROW) end
   draw_resumptions(body, view, axis, bottom)
   local y = bottom + 12
+  if not view.rows[1] then
+    add(body, '<text class="soft" x="24" y="%g">nothing has been done yet</text>', y + 12)
+    y = y + 26
+  end
   if view.omitted > 0 then
     add(body, '<text class="soft" x="24" y="%g">and %d more steps that succeeded</text>', y + 12,
       view.omitted)

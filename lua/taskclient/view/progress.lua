@@ -4,12 +4,13 @@
 local core = require "taskclient.core"
 local each = require "taskclient.each"
 local options = require "taskclient.options"
+local pretty = require "taskclient.pretty"
 
 local M = {}
 
 local OPTIONS = { quiet = "boolean", stream = "any", color = "boolean", width = "count",
   label = "string", interval = "duration", ascii = "boolean" }
-local ENDED = { succeeded = true, failed = true, cancelled = true }
+local ENDED = require("taskclient.job").ENDED
 local TINT = { succeeded = "32", failed = "31", cancelled = "33", running = "36", queued = "2" }
 local PLAIN_GAP = 10       -- seconds between plain lines while the state stays
 local EARLIEST_ETA = 5     -- seconds before which an estimate means nothing
@@ -74,29 +75,16 @@ local function estimate(part, elapsed)
   return "  about " .. clock(elapsed * (1 - part) / part) .. " left"
 end
 
+-- How many are in which state. Of more ends than there are jobs that are done, some were
+-- failures that are tried again.
 local function counted(bar)
-  local list = {}
-  for _, state in ipairs { "running", "queued", "succeeded", "failed", "cancelled" } do
-    local n = bar.counts[state]
-    if n and n > 0 then list[#list + 1] = { state, n .. " " .. state } end
+  local counts, ended = {}, 0
+  for state, n in each(bar.counts) do
+    counts[state], ended = n, ended + (ENDED[state] and n or 0)
   end
-  return list
-end
-
--- Width in columns: bytes that begin a UTF-8 character.
-local function columns(text)
-  return select(2, text:gsub("[^\128-\191]", ""))
-end
-
-local function clip(text, width)
-  if columns(text) <= width then return text end
-  local kept, n = {}, 0
-  for char in text:gmatch "[%z\1-\127\194-\244][\128-\191]*" do
-    n = n + 1
-    if n > width - 1 then break end
-    kept[n] = char
-  end
-  return table.concat(kept) .. "~"
+  counts.retried = math.max(0, math.min(ended - bar.done, counts.failed or 0))
+  counts.failed = (counts.failed or 0) - counts.retried
+  return counts
 end
 
 local EIGHTHS = { "▏", "▎", "▍", "▌", "▋", "▊", "▉" }
@@ -111,7 +99,7 @@ end
 
 local function state_of(bar)
   if bar.total == 1 and bar.last then return bar.last.state end
-  return (bar.counts.failed or 0) > 0 and "failed" or bar.done == bar.total and "succeeded"
+  return counted(bar).failed > 0 and "failed" or bar.done == bar.total and "succeeded"
     or "running"
 end
 
@@ -123,8 +111,11 @@ end
 
 local function words(bar)
   if bar.total == 1 then return bar.last and bar.last.state or "" end
-  local list = {}
-  for i, one in ipairs(counted(bar)) do list[i] = one[2] end
+  local list, counts = {}, counted(bar)
+  for _, state in ipairs { "running", "queued", "succeeded", "failed", "cancelled", "retried" } do
+    local n = counts[state] or 0
+    if n > 0 then list[#list + 1] = n .. " " .. state end
+  end
   return table.concat(list, ", ")
 end
 
@@ -138,8 +129,9 @@ end
 
 local function line(bar, width)
   local name, percent, rest, part = text_of(bar)
-  local room = math.min(40, width - columns(name) - columns(percent) - columns(rest) - 6)
-  if not part or room < 6 then return clip(name .. percent .. "  " .. rest, width - 1) end
+  local plain = name .. percent .. "  " .. rest
+  local room = math.min(40, width - pretty.width(plain) - 4)
+  if not part or room < 6 then return pretty.clip(plain, width - 1, 0, "~") end
   local state = state_of(bar)
   local edge = bar.ascii and { "[", "]" } or { "▕", "▏" }
   return name .. " " .. edge[1] .. tint(bar, state, gauge(bar, part, room)) .. edge[2] .. percent
@@ -164,7 +156,7 @@ local function draw(bar)
   erase(bar)
   bar.stream:write(text)
   bar.stream:flush()
-  bar.drawn, bar.drawn_at = columns((text:gsub("\27%[%d*m", ""))), core.now()
+  bar.drawn, bar.drawn_at = pretty.width((text:gsub("\27%[%d*m", ""))), core.now()
 end
 
 local function plain(bar, changed)
@@ -220,10 +212,7 @@ end
 
 --- Ends the bar's line; what is written next stands below it.
 function Bar:finish()
-  if self.drawn then
-    draw(self)
-    self.stream:write "\n"
-  end
+  if self.drawn then self.stream:write "\n" end
   self.drawn = false
 end
 Bar.close = Bar.finish

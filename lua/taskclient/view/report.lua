@@ -3,6 +3,7 @@
 -- no client, no server.
 local new_error = require("taskclient.error").new
 local paint = require "taskclient.view.paint"
+local pretty = require "taskclient.pretty"
 
 local M = {}
 
@@ -46,14 +47,16 @@ local function headline(ledger)
   if counts.retried > 0 then text = text .. "; " .. counts.retried .. " retried" end
   local crashes = 0
   for _, resumed in ipairs(ledger.resumed) do crashes = crashes + (resumed.crashed and 1 or 0) end
-  return crashes == 0 and text or text .. "; resumed " .. plural(crashes, "time")
-    .. " after a crash"
+  local times = crashes == 1 and "once" or crashes .. " times"
+  return crashes == 0 and text or text .. "; resumed " .. times .. " after a crash"
 end
 
 local function span(ledger)
-  local from, to = ledger.at or 0, ledger.last or ledger.at or 0
-  local day = os.date("%Y-%m-%d", math.floor(from))
-  return string.format("%s, %s to %s (%s)%s", day, paint.time(from), paint.time(to),
+  local from, to = ledger.at, ledger.last
+  if not from then return "not begun" end
+  local day, last_day = os.date("%Y-%m-%d", math.floor(from)), os.date("%Y-%m-%d", math.floor(to))
+  return string.format("%s, %s to %s%s (%s)%s", day, paint.time(from),
+    last_day == day and "" or last_day .. ", ", paint.time(to),
     paint.duration(to - from), ledger.closed and "" or ", not finished")
 end
 
@@ -91,6 +94,12 @@ local function failure_text(attempt)
     or "")
 end
 
+-- Without the traceback of an error.
+local function first_line(attempt)
+  local text = failure_text(attempt)
+  return text and text:match "[^\n]+"
+end
+
 -- What went wrong; of attempts that failed alike in a row the last.
 local function failures(ledger)
   local list = {}
@@ -118,7 +127,7 @@ local function svg_failures(run)
   local blocks = {}
   for i, failure in ipairs(failures(run.ledger)) do
     if i > 20 then break end
-    blocks[i] = { title = failure_title(failure), text = failure_text(failure.attempt),
+    blocks[i] = { title = failure_title(failure), text = first_line(failure.attempt),
       log = failure.attempt.log }
   end
   return blocks
@@ -158,36 +167,19 @@ function M.html(run, path)
   return write(path, paint.page(view, paint.svg(view, nil), html_failures(run)))
 end
 
-local function pad(text, width)
-  return text .. (" "):rep(width - paint.columns(text))
-end
-
-local function aligned(lines)
-  local widths, out = {}, {}
-  for _, line in ipairs(lines) do
-    for i, cell in ipairs(line) do widths[i] = math.max(widths[i] or 0, paint.columns(cell)) end
-  end
-  for n, line in ipairs(lines) do
-    local cells = {}
-    for i, cell in ipairs(line) do cells[i] = pad(cell, widths[i]) end
-    out[n] = (table.concat(cells, "  "):gsub("%s+$", ""))
-  end
-  return table.concat(out, "\n")
-end
-
 --- The run as aligned lines for a terminal.
 ---@return string
 function M.table(run)
-  local lines = { { "STEP", "STATE", "JOB", "ATTEMPTS", "STARTED", "TOOK", "" } }
-  for _, step in ipairs(run.ledger.order) do
+  local ledger, rows = run.ledger, {}
+  local columns = { "step", "state", "job", "tries", "started", "took" }
+  for i, step in ipairs(ledger.order) do
     local attempt = last_attempt(step)
-    lines[#lines + 1] = { paint.clip(step.name, 40, 10), label(attempt.state), tostring(attempt.id
-      or ""),
-      tostring(#step.attempts), paint.time(attempt.from),
-      attempt.to and paint.duration(attempt.to - attempt.from) or "",
-      paint.clip(failure_text(attempt) or "", 60) }
+    rows[i] = { pretty.clip(step.name, 40, 10), label(attempt.state), attempt.id or "",
+      #step.attempts, paint.time(attempt.from), paint.took(step, ledger.last),
+      first_line(attempt) }
+    columns[7] = columns[7] or attempt.err and "error"
   end
-  return headline(run.ledger) .. "\n" .. aligned(lines)
+  return headline(ledger) .. (rows[1] and "\n" .. pretty.table(rows, columns) or "")
 end
 
 return M

@@ -13,24 +13,25 @@ local function say(...)
   io.stderr:write(string.format(...), "\n")
 end
 
-local function leave(job, run)
+local function leave(job, observer)
   say("%s goes on; to take it up again: client:attach(%s)%s", tostring(job),
     type(job.id) == "number" and tostring(job.id) or string.format("%q", tostring(job.id)),
-    run and ", or start the script again: " .. run.path .. " remembers it" or "")
+    observer and ", or start the script again: " .. observer.path .. " remembers it" or "")
 end
 
 local function abort(job)
   local ok, done, err = pcall(job.abort, job)
-  if ok and done then return say("%s: abort sent", tostring(job)) end
-  say("%s: not aborted: %s", tostring(job), tostring(not ok and done or err))
+  say(ok and done and "%s: abort sent" or "%s: not aborted: %s", tostring(job),
+    tostring(not ok and done or err))
 end
 
 local function settle(watch)
   local jobs, choice = {}, watch.opts.on_interrupt or "leave"
+  watch:end_bar()
   for i, item in ipairs(watch.items) do jobs[i] = item.job end
   if type(choice) == "function" then return choice(jobs) end
-  for _, job in ipairs(jobs) do
-    if choice == "abort" then abort(job) else leave(job, watch.opts.journal) end
+  for _, item in ipairs(watch.items) do
+    if choice == "abort" then abort(item.job) else leave(item.job, item.observer) end
   end
 end
 
@@ -71,6 +72,7 @@ local function finish(watch, ok, ...)
   local unsettled = active[watch]
   active[watch] = nil
   if ok then return ... end
+  watch:end_bar()
   if unsettled and interrupted((...)) then settle(watch) end
   if watch.once then watch:leave() end
   error((...), 0)

@@ -62,39 +62,34 @@ local function mend(file, text, length, whole)
   return ok, err
 end
 
-local function load_file(path, file)
-  local text, err = file:read()
-  if not text then return nil, err end
+local function open_file(path, read_only)
+  if not read_only then return core.append(path) end
+  local file, why = io.open(path, "rb")
+  return file, why and new_error("io", why)
+end
+
+local function load_file(path, file, read_only)
+  local text, err = file:read "*a"
+  if not text then return nil, read_only and new_error("io", path .. ": " .. err) or err end
   local records, length, whole = parse(path, text)
   if not records then return nil, length end
-  local ok
-  ok, err = mend(file, text, length, whole)
-  return ok and records, err
+  local ok, why = mend(file, text, read_only and #text or length, whole)
+  return ok and records, why
 end
 
---- Opens (or makes) and locks a journal: journal and its records, or nil, err.
-function M.open(path)
-  local file, err = core.append(path)
+--- Opens (or makes) and locks a journal: journal and its records, or nil, err. `read_only`:
+--- one that somebody else may be writing; nothing is locked or changed.
+function M.open(path, read_only)
+  local file, err = open_file(path, read_only)
   if not file then return nil, err end
   local records
-  records, err = load_file(path, file)
-  if not records then
-    file:close()
-    return nil, err
+  records, err = load_file(path, file, read_only)
+  local self = setmetatable({ path = path, file = file, written = 0, synced = 0 }, Journal)
+  if read_only or not records then
+    self.failed = new_error("closed", path .. ": opened only to look")
+    self:close()
   end
-  return setmetatable({ path = path, file = file, written = 0, synced = 0 }, Journal), records
-end
-
---- The same of a journal somebody else may be writing: nothing is locked or changed.
-function M.read(path)
-  local file, why = io.open(path, "rb")
-  if not file then return nil, new_error("io", why) end
-  local text = file:read "*a"
-  file:close()
-  local records, err = parse(path, text)
-  if not records then return nil, err end
-  local failed = new_error("closed", path .. ": opened only to look")
-  return setmetatable({ path = path, failed = failed }, Journal), records
+  return records and self, records or err
 end
 
 -- A failure is remembered: a journal that lost a line takes no more.
@@ -124,6 +119,7 @@ function Journal:close()
   if not self.file then return true end
   local ok, err = self:sync()
   self.file:close()
+  self.file = nil
   self.failed = self.failed or new_error("closed", self.path .. ": the run is closed")
   return ok, err
 end

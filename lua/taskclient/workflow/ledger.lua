@@ -2,8 +2,6 @@
 -- when they are written and when they are read again. Pure data.
 local M = {}
 
-local ENDED = { succeeded = true, failed = true, cancelled = true, refused = true }
-
 local function step_of(ledger, name)
   local step = ledger.steps[name]
   if not step then
@@ -17,7 +15,7 @@ end
 local function attempt_of(ledger, record, kind)
   local step = step_of(ledger, record.step)
   step.kind, step.open = kind, true
-  local attempt = { n = #step.attempts + 1, from = record.at, marks = {} }
+  local attempt = { n = #step.attempts + 1, from = record.at }
   step.attempts[attempt.n] = attempt
   return attempt
 end
@@ -97,12 +95,6 @@ function M.current(ledger, name)
   return step and step.open and step.attempts[#step.attempts] or nil
 end
 
---- How many attempts a step has had.
-function M.count(ledger, name)
-  local step = ledger.steps[name]
-  return step and #step.attempts or 0
-end
-
 --- All steps in the order of their first attempt, as plain tables.
 function M.list(ledger)
   local list = {}
@@ -110,7 +102,7 @@ function M.list(ledger)
     local last = step.attempts[#step.attempts]
     list[i] = { name = step.name, kind = step.kind, state = last.state, native = last.native,
       id = last.id, attempts = #step.attempts, value = last.value, err = last.err,
-      started = step.attempts[1].from, ended = last.to, has_ended = ENDED[last.state] or false }
+      started = step.attempts[1].from, ended = last.to }
   end
   return list
 end

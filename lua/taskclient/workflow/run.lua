@@ -5,6 +5,7 @@
 local core = require "taskclient.core"
 local each = require "taskclient.each"
 local difference = require "taskclient.workflow.difference"
+local hide = require "taskclient.hide"
 local hosts = require "taskclient.host"
 local interrupt = require "taskclient.workflow.interrupt"
 local journal = require "taskclient.workflow.journal"
@@ -52,11 +53,6 @@ local function settle(run)
   return run.journal:sync()
 end
 
-local function begin(run)
-  if run.ledger.id then return note(run, "resumed") end
-  return keep(run, "run", nil, { id = core.random(8) })
-end
-
 --- Opens a run's journal: made, or continued where it was.
 ---@param path string
 ---@param opts? table settle: for so many seconds (default 60) the server's list must have
@@ -67,31 +63,33 @@ end
 function M.open(path, opts)
   options.argument("journal", "path", path, "text")
   opts = options.check("journal", opts, { read_only = "boolean", settle = "duration" })
-  local file, records = (opts.read_only and journal.read or journal.open)(path)
+  local file, records = journal.open(path, opts.read_only)
   if not file then return nil, records end
   local run = setmetatable({ path = path, journal = file, used = {},
     existing = {}, settle = opts.settle or SETTLE, ledger = ledger.new(records) }, Run)
   run.continued = run.ledger.id ~= nil
   if opts.read_only then return run end
-  local ok, err = begin(run)
-  if not ok then return nil, file:close() and err or err end
-  return run
+  local ok, err = keep(run, run.continued and "resumed" or "run", nil,
+    { id = run.ledger.id or core.random(8) })
+  if ok then return run end
+  file:close()
+  return nil, err
 end
 
 -- The line of the script that is using a name now.
 local function place()
-  for level = 3, 30 do
-    local info = debug.getinfo(level, "Sl")
-    if not info then return "?" end
-    if info.what ~= "C" and not info.source:find "taskclient[/\\]workflow[/\\]" then
-      return info.short_src .. ":" .. info.currentline
-    end
+  local level, info = 3, debug.getinfo(3, "Sl")
+  while info and (info.what == "C" or info.source:find "taskclient[/\\]workflow[/\\]") do
+    level = level + 1
+    info = debug.getinfo(level, "Sl")
   end
-  return "?"
+  return info and info.short_src .. ":" .. info.currentline or "?"
 end
 
 local function use(run, name)
   options.argument("step", "name", name, "text")
+  local text, why = json.try(name, "name")
+  if not text then options.raise("step", why) end
   local here, before = place(), run.used[name]
   if before then
     error(string.format("step '%s' is used twice in this run: at %s and at %s; "
@@ -107,101 +105,106 @@ local function key_of(run, name, n)
 end
 
 local function unknown(name, attempt, trouble)
-  trouble = trouble or attempt.err
-  local cause = trouble and trouble.message or "the script ended in its middle"
+  local known = trouble or attempt.err or { message = "the script ended in its middle" }
   return new_error("submit_unknown", string.format(
     "step '%s': its submit of %s was cut off, so whether the task exists is not known (%s); "
     .. "look on the server, then run:resolve(%q, id) or run:forget(%q)", name,
-    os.date("%Y-%m-%d %H:%M:%S", math.floor(attempt.from)), cause, name, name),
+    os.date("%Y-%m-%d %H:%M:%S", math.floor(attempt.from)), known.message, name, name),
     { outcome = "unknown", key = attempt.key, step = name, since = attempt.from })
 end
 
-local function changed(name, text)
-  error(string.format("step '%s' has another spec than in the journal:\n%s\n"
-    .. "to do it anew: run:forget(%q)", name, text, name), 0)
-end
-
 -- An attempt still to be made: its intent is written, but not yet on the disk.
-local function intend(run, name, client, spec, form)
-  local n = ledger.count(run.ledger, name) + 1
+local function intend(run, name, client, form)
+  local step = run.ledger.steps[name]
+  local n = step and #step.attempts + 1 or 1
   local ok, err = note(run, "intent", name,
     { key = key_of(run, name, n), attempt = n, service = client.service, spec = form })
-  if not ok then return nil, err end
-  return { name = name, client = client, spec = spec, attempt = ledger.current(run.ledger, name) }
+  return ok and ledger.current(run.ledger, name) or nil, err
 end
 
 --- What is to be done for a step: the first half of `submit`, before the sync.
 --- `again`: a new attempt of a step that has ended.
 ---@private
 function Run:prepare(name, client, spec, again)
+  client:check_spec(spec) -- what can never go out is no step
   if spec.key ~= nil then error("submit: field 'key' is the run's own; leave it out", 0) end
   if not again then use(self, name) end
+  local form, clean = difference.form(spec, client)
+  local plan = { name = name, client = client, spec = spec, clean = clean }
   local attempt = ledger.current(self.ledger, name)
-  local form = difference.form(spec, client)
   if again or not attempt or attempt.state == "refused" then
-    return intend(self, name, client, spec, form)
+    local err
+    plan.attempt, err = intend(self, name, client, form)
+    return plan.attempt and plan, err
   end
   local text = difference.tell(attempt.spec or {}, form)
-  if text then changed(name, text) end
-  return { name = name, client = client, spec = spec, attempt = attempt }
+  if text then
+    error(string.format("step '%s' has another spec than in the journal:\n%s\n"
+      .. "to do it anew: run:forget(%q)", name, text, name), 0)
+  end
+  plan.attempt = attempt
+  return plan
 end
 
--- Text that JSON can hold, at most so many bytes of it.
-local function plain(text, most)
-  text = tostring(text)
+-- Text that JSON can hold and anybody may read, at most so many bytes of it.
+local function plain(text, most, clean)
+  text = (clean or hide.text)(tostring(text))
   if #text > most then text = text:sub(1, most):gsub("[\192-\255][\128-\191]*$", "") end
   return json.try(text) and text or (text:gsub("[\128-\255]", "?"))
 end
 
 -- The last lines up to the last ERROR line, behind which the server sums up at length.
-local function tail_of_log(job)
+local function tail_of_log(job, clean)
   local cursor, lines, tail, last = job:logs(), {}, {}, nil
   while cursor and #lines < LOG_LONGEST do
     local line, told = cursor:read()
     if not line then break end
-    lines[#lines + 1] = plain(line, 400)
+    lines[#lines + 1] = line
     if told and told.level == "error" then last = #lines end
   end
-  last = last or #lines
-  for i = math.max(1, last - LOG_TAIL + 1), last do tail[#tail + 1] = lines[i] end
+  for i = math.max(1, (last or #lines) - LOG_TAIL + 1), last or #lines do
+    tail[#tail + 1] = plain(lines[i], 400, clean)
+  end
   return tail
 end
 
-local function plain_error(err)
+local function plain_error(err, clean)
   local known = type(err) == "table" and err or {}
   return err and { kind = known.kind, code = known.code,
-    message = plain(known.message or err, 4000) }
+    message = plain(known.message or err, 4000, clean) }
 end
 
-local function end_of(job, entry)
-  local failed = entry.state ~= "succeeded"
-  return { state = entry.state, native = entry.native, err = plain_error(entry.failure),
-    log = failed and job.client.service == "linkis" and tail_of_log(job) or nil }
+local function end_of(job, entry, clean)
+  return { state = entry.state, native = entry.native, err = plain_error(entry.failure, clean),
+    log = entry.failure and job.client.service == "linkis" and tail_of_log(job, clean) or nil }
 end
 
 -- Has the journal hear of what a wait learns about the job.
-local function follow(run, name, job)
-  local attempt = ledger.current(run.ledger, name)
-  watch.observe(job, function(seen, entry, changed_state)
+local function follow(run, plan, job)
+  local name, attempt, clean = plan.name, plan.attempt, plan.clean
+  watch.observers[job] = { path = run.path, tell = function(seen, entry, changed_state)
     local stale = attempt.to or attempt ~= ledger.current(run.ledger, name)
     if stale or not changed_state then return end
-    if watch.ended[entry.state] then return note(run, "ended", name, end_of(seen, entry)) end
+    if watch.ended[entry.state] then
+      return note(run, "ended", name, end_of(seen, entry, clean))
+    end
     note(run, "state", name, { state = entry.state, native = entry.native })
-  end)
+  end }
   return job
 end
 
 -- What an earlier process may have sent stays open, whatever this one could not send.
-local function refused(run, name, err, sent_before)
+local function refused(run, plan, err, sent_before)
   if sent_before and err.outcome == "not_sent" then return nil, err end
-  local what = err.outcome == "unknown" and "unknown" or "refused"
-  note(run, what, name, { err = plain_error(err) })
-  if what == "unknown" then run.journal:sync() end
+  local fields = { err = plain_error(err, plan.clean) }
+  if err.outcome == "unknown" then keep(run, "unknown", plan.name, fields)
+  else note(run, "refused", plan.name, fields) end
   return nil, err
 end
 
 -- Looks for the task of a submit that was cut off: job; nil when it was never made; nil, err.
-local function look(run, name, client, attempt, deadline)
+local function look(run, plan, deadline)
+  local name, client, attempt = plan.name, plan.client, plan.attempt
   local now, age = core.now(), core.time() - attempt.sending
   local fine_since, need, pause = now - age, run.settle, FIRST_LOOK
   if age < 0 or age > run.settle then fine_since, need = now, TROUBLE * run.settle end
@@ -212,8 +215,8 @@ local function look(run, name, client, attempt, deadline)
     if job then return job end
     if err then
       fine_since, need = nil, TROUBLE * run.settle
-      if err.kind == "unsupported" then limit = asked end
-      if asked >= limit then return nil, unknown(name, attempt, err) end
+      local over = asked >= limit or err.kind == "unsupported"
+      if over then return nil, unknown(name, attempt, err) end
       err.outcome = "not_sent"
       if watch.permanent(err) then return nil, err end
     else
@@ -245,29 +248,28 @@ local function existing(run, client)
   return run.existing[client]
 end
 
-local function accepted(run, name, job)
-  note(run, "accepted", name, { id = job.id, handle = job:handle() })
-  if job.client.service == "lindorm" then run.journal:sync() end
-  return follow(run, name, job)
+local function accepted(run, plan, job, keyed)
+  note(run, "accepted", plan.name, { id = job.id, handle = job:handle() })
+  if not keyed then run.journal:sync() end -- no key would find it again
+  return follow(run, plan, job)
 end
 
 -- The submit itself. Whether it was begun is in the journal before its first byte goes out.
 local function send(run, plan, keyed)
-  local name, spec = plan.name, {}
-  local sent_before = plan.attempt.sending ~= nil
-  local ok, err = (keyed and note or keep)(run, "sending", name)
-  if not ok then return nil, err end
+  local spec, sent_before = {}, plan.attempt.sending ~= nil
+  local job, err = (keyed and note or keep)(run, "sending", plan.name)
+  if not job then return nil, err end
   for field, value in each(plan.spec) do spec[field] = value end
   spec.key = keyed and plan.attempt.key or nil
-  ok, err = plan.client:submit(spec, keyed and { adopt = false } or nil)
-  if not ok then return refused(run, name, err, sent_before) end
-  return accepted(run, name, ok)
+  job, err = plan.client:submit(spec, keyed and { adopt = false } or nil)
+  if not job then return refused(run, plan, err, sent_before) end
+  return accepted(run, plan, job, keyed)
 end
 
 -- The task that a server with keys has already of an earlier process: job, nil, or nil, err.
 local function earlier(run, plan, deadline)
   local client, attempt = plan.client, plan.attempt
-  if attempt.sending then return look(run, plan.name, client, attempt, deadline) end
+  if attempt.sending then return look(run, plan, deadline) end
   local ids, err = existing(run, client)
   local id = ids and ids[attempt.key]
   return id and client:attach { id = id, key = attempt.key }, err
@@ -276,19 +278,19 @@ end
 --- The second half of `submit`: the task that exists already, or the submit.
 ---@private
 function Run:launch(plan, deadline)
-  local name, client, attempt = plan.name, plan.client, plan.attempt
-  if attempt.handle then return follow(self, name, client:attach(attempt.handle)) end
+  local client, attempt = plan.client, plan.attempt
+  if attempt.handle then return follow(self, plan, client:attach(attempt.handle)) end
   local keyed = client.service ~= "lindorm" -- which has no key to look for
   local job, err
   if keyed then
     job, err = earlier(self, plan, deadline)
   elseif attempt.sending then
-    err = unknown(name, attempt)
+    err = unknown(plan.name, attempt)
   end
-  if job then return accepted(self, name, job) end
+  if job then return accepted(self, plan, job, keyed) end
   if not err then return send(self, plan, keyed) end
   local news = err.kind == "submit_unknown" and attempt.state ~= "unknown"
-  if news then note(self, "unknown", name) end
+  if news then note(self, "unknown", plan.name) end
   return nil, err
 end
 
@@ -305,20 +307,16 @@ function Run:submit(name, client, spec)
   end
   options.argument("submit", "spec", spec, "table")
   local plan, err = self:prepare(name, client, spec)
-  if not plan then return nil, err end
-  local ok
-  ok, err = settle(self)
+  local ok = plan ~= nil
+  if ok then ok, err = settle(self) end
   if not ok then return nil, err end
   return self:launch(plan)
 end
 
 local function remember(run, name, ok, value, err)
-  if not ok then
-    note(run, "raised", name, { err = plain_error(value) })
-    error(value, 0)
-  end
-  if value == nil and err ~= nil then
-    note(run, "raised", name, { err = plain_error(err) })
+  if not ok or value == nil and err ~= nil then
+    note(run, "raised", name, { err = plain_error(ok and err or value) })
+    if not ok then error(value, 0) end
     return nil, err
   end
   if value == nil then value = true end
@@ -346,13 +344,16 @@ function Run:step(name, fn)
   return remember(self, name, interrupt.try(fn))
 end
 
-local function known(run, name)
+-- Writes what a person has decided about a step; `complaint` tells what forbids it.
+local function decide(run, what, name, fields, complaint)
   local attempt = ledger.current(run.ledger, name)
-  if attempt then return attempt end
-  return nil, new_error("io", string.format("%s knows no step '%s'", run.path, tostring(name)))
-end
-
-local function decide(run, what, name, fields)
+  if not attempt then
+    return nil, new_error("io", string.format("%s knows no step '%s'", run.path, tostring(name)))
+  end
+  local why = complaint and complaint(attempt)
+  if why then
+    return nil, new_error("unsupported", ("step '%s' %s: %s"):format(name, why, attempt.state))
+  end
   run.used[name] = nil
   return keep(run, what, name, fields)
 end
@@ -362,12 +363,9 @@ end
 ---@return boolean|nil ok
 ---@return table|nil err
 function Run:retry(name)
-  local attempt, err = known(self, name)
-  if not attempt then return nil, err end
-  if not attempt.to then
-    return nil, new_error("unsupported", "step '" .. name .. "' has not ended: " .. attempt.state)
-  end
-  return decide(self, "retry", name)
+  return decide(self, "retry", name, nil, function(attempt)
+    return not attempt.to and "has not ended"
+  end)
 end
 
 --- Forgets a step in whatever state; a task that exists on the server goes on there.
@@ -375,8 +373,6 @@ end
 ---@return boolean|nil ok
 ---@return table|nil err
 function Run:forget(name)
-  local attempt, err = known(self, name)
-  if not attempt then return nil, err end
   return decide(self, "forgotten", name)
 end
 
@@ -386,11 +382,10 @@ end
 ---@return boolean|nil ok
 ---@return table|nil err
 function Run:resolve(name, id)
-  options.argument("resolve", "id", id, "integer|text")
-  local attempt, err = known(self, name)
-  if not attempt then return nil, err end
-  local handle = { id = id, service = attempt.service }
-  return decide(self, "accepted", name, { id = id, handle = handle })
+  options.argument("resolve", "id", id, "text|integer")
+  return decide(self, "accepted", name, { id = id, handle = { id = id } }, function(attempt)
+    return (attempt.handle or not attempt.key) and "is no unknown submit"
+  end)
 end
 
 --- What the journal knows.
@@ -430,7 +425,7 @@ end
 ---@return boolean|nil ok
 ---@return table|nil err
 function Run:close()
-  if not self.journal.failed then note(self, "closed") end
+  note(self, "closed")
   return self.journal:close()
 end
 Run.__close, Run.__gc = Run.close, Run.close

@@ -5,6 +5,7 @@ local core = require "taskclient.core"
 local each = require "taskclient.each"
 local hosts = require "taskclient.host"
 local interrupt = require "taskclient.workflow.interrupt"
+local new_error = require("taskclient.error").new
 local options = require "taskclient.options"
 local retry = require "taskclient.retry"
 local wait = require "taskclient.workflow.wait"
@@ -14,6 +15,7 @@ local M = {}
 
 local ACTIVE = 20
 local BACKOFF, BACKOFF_MAX = 1, 60 -- seconds between attempts, doubled each time
+local STOPPED = "not submitted: another has failed"
 
 local OPTIONS = {
   active = "count", journal = "table", name = "string|function", retry = "count|table",
@@ -32,14 +34,14 @@ local RETRY = { times = "!count", codes = "table", kinds = "table", when = "func
 ---   kinds=,
 ---  when=fun(ended, attempts): boolean, delay=1, max_delay=60}
 ---@field stop_on_failure? boolean submit nothing more after a failure; what runs is waited for
----@field total? integer number of specs, for the progress bar
+---@field total? integer number of specs, for the progress bar, where they come from a function
 
 local Many = {}
 Many.__index = Many
 
 local function among(list, value)
   for _, known in ipairs(list or {}) do
-    if known == value then return true end
+    if known == value or tostring(known) == tostring(value) then return true end
   end
   return false
 end
@@ -63,54 +65,55 @@ local function source(specs)
   end
 end
 
-local function finish(many, item, state, native, err)
+-- The item's end, as its last attempt has left it. After a failure that stops all, what
+-- was to be submitted once more, or has not been submitted yet, ends so too.
+local function finish(many, item)
   local counts = many.counts
-  item.state, item.native, item.err = state, native, err
-  local word = state or (err.kind == "submit_unknown" and "unknown") or "not_submitted"
-  counts[word] = (counts[word] or 0) + 1
+  if not item.state and not item.err then item.err = new_error("interrupted", STOPPED) end
+  local word = item.state or item.err.kind == "submit_unknown" and "unknown" or "not_submitted"
+  counts[word] = counts[word] + 1
   counts.retried = counts.retried + item.attempts - 1
-  if word ~= "succeeded" and many.stop_on_failure then counts.stopped = true end
   many.ready[#many.ready + 1] = item
+  many.watch.done = many.watch.done + 1
+  if word == "succeeded" or not many.stop_on_failure then return end
+  counts.stopped = true
+  while many.delayed[1] do finish(many, table.remove(many.delayed)) end
 end
 
-local function wants_retry(many, item, state, err)
-  local rule = many.retry
-  if item.attempts > rule.times or many.counts.stopped then return false end
-  if err and err.kind == "submit_unknown" then return false end
-  if rule.when then
-    local ended = { spec = item.spec, job = item.job, state = state, err = err }
-    return watch.protect(rule.when, ended, item.attempts)
-  end
+local function wants_retry(many, item)
+  local rule, err = many.retry, item.err
+  local forbidden = many.counts.stopped or err and err.kind == "submit_unknown"
+  if forbidden or item.attempts > rule.times then return false end
+  if rule.when then return watch.protect(rule.when, item, item.attempts) end
   if rule.codes or rule.kinds then
     return err ~= nil and (among(rule.codes, err.code) or among(rule.kinds, err.kind))
   end
-  return state == "failed" or state == nil
+  return item.state == "failed" or item.state == nil
 end
 
-local function later(many, item, times, err)
-  local rule = many.retry
-  local most = rule.max_delay or BACKOFF_MAX
-  local delay = math.min((rule.delay or BACKOFF) * 2 ^ math.min(times, 20), most)
-  delay = math.max(delay * (0.8 + 0.4 * retry.random()), err and err.retry_after or 0)
-  item.at = core.now() + delay
+local function later(many, item, times)
+  local rule, err = many.retry, item.err
+  local delay = (rule.delay or BACKOFF) * 2 ^ math.min(times, 20)
+  delay = math.min(delay, rule.max_delay or BACKOFF_MAX)
+  local asked = math.min(err and err.retry_after or 0, watch.PATIENCE)
+  item.at = core.now() + math.max(delay * (0.8 + 0.4 * retry.random()), asked)
   many.delayed[#many.delayed + 1] = item
 end
 
 local function settle(many, item, state, native, err)
-  if not wants_retry(many, item, state, err) then
-    return finish(many, item, state, native, err)
-  end
+  item.state, item.native, item.err = state, native, err
+  if not wants_retry(many, item) then return finish(many, item) end
   item.again = true
-  later(many, item, item.attempts - 1, err)
+  later(many, item, item.attempts - 1)
 end
 
 -- A submit that was surely not sent is no attempt: the server is away.
 local function refused(many, item, err)
   if watch.permanent(err) then
     many.fatal = err
-  elseif err.outcome == "not_sent" then
-    item.unsent = (item.unsent or 0) + 1
-    return later(many, item, item.unsent, err)
+  elseif err.outcome == "not_sent" and not many.counts.stopped then
+    item.err, item.unsent = err, (item.unsent or 0) + 1
+    return later(many, item, item.unsent)
   end
   settle(many, item, nil, nil, err)
 end
@@ -129,9 +132,8 @@ end
 
 -- With a journal: what it knows of the item, or its intent. True when the end is known already.
 local function prepare(many, item)
-  local run = many.journal
-  if not run or item.unsent then return end
-  local plan, err = run:prepare(item.name, many.client, item.spec, item.again)
+  if not many.journal or item.unsent then return end
+  local plan, err = many.journal:prepare(item.name, many.client, item.spec, item.again)
   if not plan then
     many.fatal = err
     return
@@ -144,15 +146,16 @@ local function prepare(many, item)
 end
 
 local function name_of(many, spec, index)
-  local name = many.name
-  if type(name) == "function" then return watch.protect(name, spec, index) end
-  return (name or "submit_many") .. " " .. index
+  if type(many.name) == "function" then return watch.protect(many.name, spec, index) end
+  return (many.name or "submit_many") .. " " .. index
 end
 
 local function next_item(many)
   local spec = not (many.exhausted or many.counts.stopped) and many.source() or nil
-  many.exhausted = spec == nil
-  if not spec then return nil end
+  if not spec then
+    many.exhausted, many.watch.total = true, many.counts.total
+    return nil
+  end
   local index = many.counts.total + 1
   if type(spec) ~= "table" then
     error(string.format("submit_many: spec %d: table expected, got %s", index, type(spec)), 0)
@@ -185,16 +188,15 @@ end
 local function fill(many)
   local list = take_up(many)
   if many.fatal or #list == 0 then return end
-  if many.journal then
-    local ok, err = many.journal.journal:sync()
-    if not ok then
-      many.fatal = err
-      return
-    end
-  end
+  if many.journal then many.fatal = select(2, many.journal.journal:sync()) end
   for _, item in ipairs(list) do
-    if many.fatal then return end
-    submit(many, item)
+    if many.counts.stopped then
+      finish(many, item)
+    elseif many.fatal or many.watch:late() then -- it stays undone
+      item.at, many.delayed[#many.delayed + 1] = core.now(), item
+    else
+      submit(many, item)
+    end
   end
 end
 
@@ -204,12 +206,10 @@ local function earliest(delayed)
   return delayed[1] and at
 end
 
-local function give_up(many, err)
-  err.handles = {}
-  for i, item in ipairs(many.watch.items) do err.handles[i] = item.job:handle() end
-  many.watch:leave()
-  many.exhausted, many.delayed, many.fatal = true, {}, nil
-  return nil, err
+-- Takes and submits nothing more and watches nothing longer: handles of what goes on.
+local function leave(many)
+  many.exhausted, many.delayed, many.ready, many.fatal = true, {}, {}, nil
+  return many.watch:leave()
 end
 
 local function advance(_, many)
@@ -217,19 +217,25 @@ local function advance(_, many)
   while true do
     local ended = table.remove(many.ready, 1)
     if ended then return ended end
-    if many.fatal then return give_up(many, many.fatal) end
-    local late = w.deadline and core.now() >= w.deadline
-    if late and not w:queued() then return give_up(many, wait.timeout(w)) end
-    if not late then fill(many) end
-    local limit = earliest(many.delayed)
-    if w:pending() then
-      local item = w:next(limit)
-      if item then settle(many, item.tag, item.state, item.native, item.err) end
-    elseif limit and not many.ready[1] then
-      local seconds = math.min(limit, w.deadline or limit) - core.now()
-      hosts.current(many.client).sleep(math.max(0, seconds))
-    elseif not many.ready[1] and not many.fatal then
-      return nil
+    if many.fatal then
+      local err = many.fatal
+      err.handles = leave(many)
+      return nil, err
+    end
+    if not w:late() then fill(many) end
+    local limit, news = earliest(many.delayed), many.ready[1] or many.fatal
+    local item = not news and w:next(limit)
+    if item then
+      w.done = w.done - 1 -- one more only if this attempt is the last
+      settle(many, item.tag, item.state, item.native, item.err)
+    elseif not news then
+      if many.exhausted and not limit and not w:pending() then return w:end_bar() end
+      if w:late() then
+        many.fatal = wait.timeout(w)
+      elseif limit and not w:pending() then
+        local seconds = math.min(limit, w.deadline or limit) - core.now()
+        hosts.current(many.client).sleep(math.max(0, seconds))
+      end
     end
   end
 end
@@ -269,10 +275,7 @@ function Many:summary()
 end
 
 --- Watches no longer; the jobs go on.
-function Many:close()
-  self.exhausted, self.delayed, self.ready = true, {}, {}
-  self.watch:leave()
-end
+function Many:close() leave(self) end
 Many.__close = Many.close
 
 function Many:__tostring()
@@ -285,14 +288,15 @@ end
 ---@return table cursor `for ended in cursor`, `:read()`, `:finish()`, `:summary()`, `:close()`
 function M.submit_many(client, specs, opts)
   opts = options.check("submit_many", opts, OPTIONS)
-  wait.check_interrupt("submit_many", opts.on_interrupt)
   local again = opts.retry
   if type(again) == "table" then options.check("submit_many", again, RETRY) end
+  local w = watch.new("submit_many", opts)
+  w.total = opts.total or type(specs) == "table" and #specs or nil
   return setmetatable({
     client = client, source = source(specs), active = opts.active or ACTIVE, name = opts.name,
     journal = opts.journal, stop_on_failure = opts.stop_on_failure,
     retry = type(again) == "table" and again or { times = again or 0 },
-    watch = watch.new(opts), ready = {}, delayed = {},
+    watch = w, ready = {}, delayed = {},
     counts = { total = 0, succeeded = 0, failed = 0, cancelled = 0, unknown = 0,
       not_submitted = 0, retried = 0 },
   }, Many)

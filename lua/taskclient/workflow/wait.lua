@@ -25,18 +25,9 @@ M.options = {
 ---@field on_interrupt? "leave"|"abort"|fun(jobs: table) what Ctrl-C does (default "leave": says
 ---   how to attach)
 
---- Refuses a word for `on_interrupt` that means nothing.
-function M.check_interrupt(where, choice)
-  if type(choice) == "string" and choice ~= "leave" and choice ~= "abort" then
-    options.raise(where, "option 'on_interrupt': 'leave', 'abort' or a function expected, got '"
-      .. choice:sub(1, 60) .. "'")
-  end
-end
-
 local function begin(where, jobs, opts)
   options.argument(where, "jobs", jobs, "table")
   opts = options.check(where, opts, M.options)
-  M.check_interrupt(where, opts.on_interrupt)
   for i = 1, math.max(#jobs, where == "wait" and 1 or 0) do -- and not up to a nil among them
     local job = jobs[i]
     if type(job) ~= "userdata" and type(job) ~= "table" or job.handle == nil then
@@ -45,32 +36,29 @@ local function begin(where, jobs, opts)
         where == "wait" and " (is it called as job:wait?)" or ""))
     end
   end
-  local w = watch.new(opts)
+  local w = watch.new(where, opts)
   w.once = where ~= "as_completed" -- an error ends it for good
+  w.total = #jobs
   for i, job in ipairs(jobs) do w:add(job, i) end
   return w
 end
 
 --- The error of a watch whose deadline has come.
 function M.timeout(w)
-  local handles, cause = {}, nil
-  for i, item in ipairs(w.items) do
-    handles[i] = item.job:handle()
-    cause = cause or item.last_err
-  end
-  local only = #handles == 1 and w.items[1].job
-  local what = only and tostring(only) .. " has" or #handles .. " jobs have"
-  local last = cause and "; last error: " .. tostring(cause) or ""
-  return new_error("timeout",
-    string.format("%s not ended within %g s and goes on%s", what, w.opts.timeout, last),
-    { handles = handles, job_id = only and only.id or nil, cause = cause })
+  local cause
+  for _, item in ipairs(w.items) do cause = cause or item.last_err end
+  local only = #w.items == 1 and w.items[1].job
+  local text = ("%s not ended within %g s and %s on%s"):format(
+    only and tostring(only) .. " has" or #w.items .. " jobs have", w.opts.timeout,
+    only and "goes" or "go", cause and "; last error: " .. tostring(cause) or "")
+  return new_error("timeout", text, { job_id = only and only.id or nil, cause = cause })
 end
 
 local function next_or_timeout(w)
   local item = w:next()
   if item or not w.items[1] then return item end
   local err = M.timeout(w)
-  w:leave()
+  err.handles = w:leave()
   return nil, err
 end
 
@@ -88,8 +76,8 @@ end
 function M.wait(job, opts)
   local w = begin("wait", { job }, opts)
   local item, err = interrupt.guard(w, next_or_timeout)
-  if not item then return nil, err end
-  if not item.state then return nil, item.err end
+  w:leave()
+  if not item or not item.state then return nil, item and item.err or err end
   return item.state, item.native, item.err
 end
 
@@ -108,6 +96,7 @@ function M.wait_all(jobs, opts)
     end
     ends[item.tag] = { job = item.job, state = item.state, native = item.native, err = item.err }
   end
+  w:leave()
   return ends
 end
 
@@ -139,13 +128,10 @@ function Cursor:read()
   return told(interrupt.guard(self.watch, next_or_timeout))
 end
 
-local function or_raise(job, ...)
-  if job == nil and ... then error((...), 0) end
-  return job, ...
-end
-
 function Cursor:__call()
-  return or_raise(self:read())
+  local job, state, native, err = self:read()
+  if job == nil and state then error(state, 0) end
+  return job, state, native, err
 end
 
 --- Watches no longer; the jobs go on.

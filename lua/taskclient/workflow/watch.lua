@@ -6,6 +6,7 @@ local core = require "taskclient.core"
 local each = require "taskclient.each"
 local hosts = require "taskclient.host"
 local interrupt = require "taskclient.workflow.interrupt"
+local options = require "taskclient.options"
 local retry = require "taskclient.retry"
 
 local M = {}
@@ -16,28 +17,23 @@ local POLL = {
   lindorm = { first = 1, grow = 2, max = 30 },
 }
 local POLL_WITH_LOG = 2     -- longest delay while log lines are wanted
-local RETRY_AFTER_MAX = 60  -- a server may ask for more patience, up to this
 local GONE_TIMES, GONE_SECONDS = 3, 60
 local HOLDER_MAX = 120      -- a round that takes longer is no longer waited for
 local LOG_BURST = 50        -- log requests in one look
 local LOG_TRIES = 5         -- for the lines of a job that has ended
 
-M.ended = { succeeded = true, failed = true, cancelled = true }
-local PERMANENT = { auth = true, closed = true, unsupported = true, vanished = true,
-  memory = true }
+M.PATIENCE = 60             -- a server may ask for more, with Retry-After, up to this
+M.ended = require("taskclient.job").ENDED
+local PERMANENT = { auth = true, closed = true, unsupported = true, memory = true }
 
 -- Groups by client: { items = set, holder = coroutine, since = seconds }.
 local groups = setmetatable({}, { __mode = "k" })
--- Who wants to hear of a job besides its waiter (a run's journal).
-local observers = setmetatable({}, { __mode = "k" })
+-- By job: { path = journal of its run, tell = fn(job, entry, changed) }, called at all that is
+-- learned of the job.
+M.observers = setmetatable({}, { __mode = "k" })
 
 local Watch = {}
 Watch.__index = Watch
-
---- Calls `fn(job, entry, changed)` at whatever a watch learns of `job`.
-function M.observe(job, fn)
-  observers[job] = fn
-end
 
 --- True for an error after which asking again is pointless.
 function M.permanent(err)
@@ -51,11 +47,18 @@ function M.protect(fn, ...)
   return value
 end
 
+---@param where string the public function's name
 ---@param opts table timeout, poll, on_progress, on_log, on_state, on_interrupt
-function M.new(opts)
-  local now = core.now()
+function M.new(where, opts)
+  local choice = opts.on_interrupt
+  if type(choice) == "string" and choice ~= "leave" and choice ~= "abort" then
+    options.raise(where, "option 'on_interrupt': 'leave', 'abort' or a function expected, got '"
+      .. choice:sub(1, 60) .. "'")
+  end
+  local now, bar = core.now(), opts.on_progress
   return setmetatable({
-    opts = opts, started = now, deadline = opts.timeout and now + opts.timeout,
+    opts = opts, bar = type(bar) == "table" and bar.tick and bar,
+    started = now, deadline = opts.timeout and now + opts.timeout,
     items = {}, open = 0, done = 0, fresh = 0, total = opts.total, queue = {}, head = 1, tail = 0,
   }, Watch)
 end
@@ -74,7 +77,7 @@ function Watch:add(job, tag)
   local client = job.client
   local item = {
     job = job, tag = tag, client = client, group = group_of(client), watch = self,
-    host = hosts.current(client),
+    host = hosts.current(client), observer = M.observers[job],
     since = core.now(), due = core.now(), attempt = 0, index = #self.items + 1,
   }
   self.items[item.index] = item
@@ -110,7 +113,11 @@ local function delay(item, failed, jitter)
   local poll = opts.poll
   item.attempt = item.attempt + 1
   if type(poll) == "number" then return poll end
-  if poll then return M.protect(poll, item.attempt, core.now() - item.since) end
+  if poll then
+    local seconds = M.protect(poll, item.attempt, core.now() - item.since)
+    if type(seconds) == "number" and seconds >= 0 then return seconds end
+    error("the function given as 'poll' must give seconds, not " .. tostring(seconds), 0)
+  end
   local plan = POLL[item.client.service] or POLL.linkis
   local longest = opts.on_log and math.min(POLL_WITH_LOG, plan.max) or plan.max
   item.interval = math.min(longest, item.interval and item.interval * plan.grow or plan.first)
@@ -121,7 +128,7 @@ local function schedule(item, entry, jitter)
   local err, now = entry.err, core.now()
   local wait = math.max(0.01, delay(item, err ~= nil, jitter))
   if err and err.retry_after then
-    wait = math.max(wait, math.min(err.retry_after, RETRY_AFTER_MAX) * (1 + 0.2 * jitter))
+    wait = math.max(wait, math.min(err.retry_after, M.PATIENCE) * (1 + 0.2 * jitter))
   end
   item.due = now + wait
   item.fresh, item.watch.fresh = entry, item.watch.fresh + 1
@@ -194,22 +201,20 @@ local function drain_log(item)
 end
 
 local function tell(item, entry, changed)
-  local watch, observer = item.watch, observers[item.job]
-  local opts = watch.opts
-  if observer then observer(item.job, entry, changed) end
+  local watch, opts = item.watch, item.watch.opts
+  if item.observer then item.observer.tell(item.job, entry, changed) end
   if changed and opts.on_state then
     M.protect(opts.on_state, item.job, entry.state, entry.native)
   end
   if not opts.on_progress then return end
   M.protect(opts.on_progress, item.job, {
     fraction = entry.progress, state = entry.state, native = entry.native,
-    elapsed = core.now() - item.since, total = watch.total or watch.done + watch.open,
+    elapsed = core.now() - item.since, total = watch.total,
     done = watch.done + (M.ended[entry.state] and 1 or 0),
   })
 end
 
 local function failure(item, entry)
-  if entry.state == "succeeded" then return nil end
   local err, cause = item.job:error(entry.info)
   return err or cause
 end
@@ -231,10 +236,9 @@ local function take(item, entry)
   local ended = M.ended[entry.state]
   local log_err
   if watch.opts.on_log then log_err = select(2, (ended and drain_log or pump_log)(item)) end
-  local err = ended and failure(item, entry)
-  if ended then entry.failure = err end
+  entry.failure = ended and entry.state ~= "succeeded" and failure(item, entry) or nil
   tell(item, entry, changed)
-  if ended then watch:finish(item, entry.state, entry.native, err or log_err) end
+  if ended then watch:finish(item, entry.state, entry.native, entry.failure or log_err) end
 end
 
 local function take_all(watch)
@@ -254,11 +258,10 @@ local function earliest(watch)
 end
 
 local function sleep(watch, host, seconds)
-  local tick = watch.opts.on_progress
-  tick = type(tick) == "table" and tick.tick
-  if tick then seconds = math.min(seconds, watch.opts.on_progress.interval) end
+  local bar = watch.bar
+  if bar then seconds = math.min(seconds, bar.interval) end
   host.sleep(seconds)
-  if tick then tick(watch.opts.on_progress) end
+  if bar then bar:tick() end
 end
 
 -- One step nearer to news: a round for the job that is due first, or a sleep.
@@ -270,9 +273,8 @@ local function step(watch, limit)
     local patience = 0.05 + group.count * 1e-4
     sleep(watch, item.host, patience + 0.2 * (item.interval or 0) * retry.random())
   elseif item.due <= now then
-    local grace = item.attempt == 0 and now + 0.5
-    local deadline = watch.deadline
-    round(group, item.client, deadline and math.max(deadline, grace or 0))
+    local grace = item.attempt == 0 and now + 0.5 or 0
+    round(group, item.client, watch.deadline and math.max(watch.deadline, grace))
   else
     sleep(watch, item.host, math.min(item.due, limit or item.due) - now)
   end
@@ -295,15 +297,26 @@ function Watch:next(limit)
   end
 end
 
---- True when there is an end to give at once.
-function Watch:queued() return self.head <= self.tail end
+--- True when the deadline has come.
+function Watch:late() return self.deadline ~= nil and core.now() >= self.deadline end
 
 --- True while there is or will be an end to give.
-function Watch:pending() return self:queued() or self.items[1] ~= nil end
+function Watch:pending() return self.head <= self.tail or self.items[1] ~= nil end
 
---- Forgets all that is still watched (the jobs go on).
+--- Ends the line of a bar, if there is one, before something else is written.
+function Watch:end_bar()
+  if self.bar then self.bar:finish() end
+end
+
+--- Forgets all that is still watched (the jobs go on): their handles.
 function Watch:leave()
-  for i = #self.items, 1, -1 do self:remove(self.items[i]) end
+  local handles = {}
+  self:end_bar()
+  for i = #self.items, 1, -1 do
+    handles[i] = self.items[i].job:handle()
+    self:remove(self.items[i])
+  end
+  return handles
 end
 
 return M

@@ -1,0 +1,45 @@
+-- Secrets in texts: what is hidden, and what is left alone.
+
+local hide = require "taskclient.hide"
+
+local TEXTS = {
+  ["password=abc"] = "password=***",
+  ["PASSWORD : 'a b c' x"] = "PASSWORD : '***' x",
+  ["password <> '' or passwd=\"x\""] = "password <> '***' or passwd=\"***\"",
+  [ [[{"password":"x\"y","k":1}]] ] = [[{"password":"***","k":1}]],
+  [ [[{\"token\": \"x\", \"k\": 1}]] ] = [[{\"token\": \"***\", \"k\": 1}]],
+  ["identified with sha256_password by 'z' account"]
+    = "identified with sha256_password by '***' account",
+  ["load --token abc -v"] = "load --token *** -v",
+  ["token => 'abc'"] = "token => '***'",
+  ["fs.s3a.secret.key=a/b+c,x"] = "fs.s3a.secret.key=***,x",
+  ["get jdbc:x://u:p@h/d?user=x&password=y&z=1"] = "get jdbc:x://***@h/d?user=x&password=***&z=1",
+  ["Cookie: a=b; c=d\nnext"] = "Cookie: ***\nnext",
+  ["Authorization: Bearer abc, no"] = "Authorization: Bearer ***, no",
+  ["the token ends; unexpected token"] = "the token ends; unexpected token",
+  ["token.lua:7: not good"] = "token.lua:7: not good",
+  ["passwd"] = "passwd",
+}
+
+describe("hiding", function()
+  for text, hidden in pairs(TEXTS) do
+    it("knows " .. text:gsub("\n", " "), function()
+      assert.are.equal(hidden, hide.text(text))
+      assert.are.equal(hidden, hide.text(hidden))
+    end)
+  end
+
+  it("hides given secrets wherever they stand", function()
+    assert.are.equal("a *** b***", hide.text("a x%.-y bx%.-y", { "x%.-y" }))
+  end)
+
+  it("knows what is named like a secret", function()
+    for _, name in ipairs { "jdbc.password", "jdbc.pass", "apiKey", "s3.access-key", "sk", "db.pw",
+      "AUTH", "private_key", "X-Token" } do
+      assert.is_true(hide.named(name), name)
+    end
+    for _, name in ipairs { "author", "task", "passengers", "key", "day" } do
+      assert.is_false(hide.named(name), name)
+    end
+  end)
+end)
