@@ -260,7 +260,7 @@ static void give_up (tc_loop *l) {
   l->broken = true;
   for (tc_endpoint *e = l->endpoints; e != NULL; e = e->next)
     while (e->flying.first != NULL)
-      tc_exchange_cancel(e->flying.first, TC_FAULT_MEMORY);
+      tc_exchange_end(e->flying.first, TC_FAULT_MEMORY);
   tc_loop_mend(l);
 }
 

@@ -103,7 +103,7 @@ unsigned tc_curl_failures (void); /* failed allocations so far */
 void tc_list_add (tc_list *list, tc_exchange *x);
 void tc_list_remove (tc_list *list, tc_exchange *x);
 
-void tc_loop_kick (tc_loop *l); /* let libcurl begin what was added */
+void tc_loop_kick (tc_loop *l); /* let libcurl begin; tell what has ended */
 void tc_loop_sweep (tc_loop *l); /* an exchange has failed */
 bool tc_loop_mend (tc_loop *l);  /* fit for use again; false: no memory */
 void tc_loop_deliver (tc_loop *l, tc_exchange *x); /* it has ended */
@@ -121,6 +121,7 @@ const char *tc_curl_header (CURL *c, const char *name);
 void tc_exchange_read (tc_exchange *x); /* fills the reply, but for fault */
 tc_fault tc_exchange_fault (const tc_exchange *x, CURLcode rc);
 void tc_exchange_ended (tc_exchange *x, CURLcode rc);
+void tc_exchange_end (tc_exchange *x, tc_fault fault); /* not done; no kick */
 void tc_exchange_next (tc_endpoint *e); /* starts what waits */
 void tc_exchange_expire (tc_endpoint *e, double now, double *due);
 
