@@ -29,8 +29,8 @@ describe("luv", function()
     timer:start(10, 10, function()
       if #fs:requests() == 0 then return end
       timer:close()
-      acted = core.now()
       act()
+      acted = core.now()
     end)
     uv.run()
     return core.now() - acted
