@@ -32,15 +32,21 @@ local function make_ready(task)
   scheduler.ready[tail] = task
 end
 
+local function cancellation(task)
+  task.told = true
+  return failure.new("interrupted", "the task was cancelled")
+end
+
+local function check_cancelled(task)
+  if task.cancelled and not task.told then error(cancellation(task), 0) end
+end
+
 -- Gives up the processor until `wake` is called; a late wake of an earlier
 -- wait is told apart by the task's count of waits.
 local function suspend(task)
   coroutine.yield(WAITING)
   task.waits = task.waits + 1
-  if task.cancelled and not task.told then
-    task.told = true
-    error(failure.new("interrupted", "the task was cancelled"), 0)
-  end
+  check_cancelled(task)
 end
 
 local function waker(task)
@@ -53,15 +59,23 @@ local function waker(task)
   end
 end
 
-local function here(what)
+local function here(what, level)
   return M.current()
-    or error(what .. ": only inside of taskclient.run", 3)
+    or error(what .. ": only inside of taskclient.run", level or 3)
+end
+
+-- The task that is about to wait; one that was cancelled while it ran, by
+-- itself, does not.
+local function waiting(what)
+  local task = here(what, 4)
+  check_cancelled(task)
+  return task
 end
 
 --- Returns when the call has ended; other tasks run meanwhile.
 ---@param call userdata
 function M.await(call)
-  local task = here "await"
+  local task = waiting "await"
   local scheduler = task.scheduler
   while not call:done() do
     pump.wait(call, waker(task))
@@ -74,7 +88,7 @@ end
 --- Returns after that many seconds; other tasks run meanwhile.
 ---@param seconds number
 function M.sleep(seconds)
-  local task = here "sleep"
+  local task = waiting "sleep"
   heap.push(task.scheduler.timers, core.now() + seconds, waker(task))
   suspend(task)
 end
@@ -130,8 +144,14 @@ local function finish(task, ok, ...)
 end
 
 local function settle(task, ok, ...)
-  if coroutine.status(task.co) == "dead" then return finish(task, ok, ...) end
-  if (...) ~= WAITING then make_ready(task) end
+  if coroutine.status(task.co) ~= "dead" then
+    if (...) ~= WAITING then make_ready(task) end
+    return
+  end
+  finish(task, ok, ...)
+  local what = not ok and (...)
+  -- Ctrl-C, which LuaJIT raises in whatever runs, is meant for all tasks
+  if type(what) == "string" and what:find "interrupted!$" then error(what, 0) end
 end
 
 local function resume(task)
@@ -142,6 +162,8 @@ local function resume(task)
     task.on_call = false
     scheduler.calls = scheduler.calls - 1
   end
+  if task.cancelled and not task.begun then return finish(task, false, cancellation(task)) end
+  task.begun = true
   settle(task, coroutine.resume(task.co))
 end
 
@@ -149,8 +171,9 @@ end
 ---@return boolean
 function Task:done() return self.ended == true end
 
---- Ends the task: what it waits for raises an err of kind `interrupted` in it.
---- A job it watches goes on. A task that has ended stays as it is.
+--- Ends the task: what it waits for, now or next, raises an err of kind
+--- `interrupted` in it; one that has not begun never does. A job it watches goes
+--- on. A task that has ended stays as it is.
 function Task:cancel()
   if self.ended or self.cancelled then return end
   self.cancelled = true
@@ -186,7 +209,7 @@ function M.join(task)
     error(("bad argument #1 to 'join' (task expected, got %s)"):format(type(task)), 2)
   end
   if not task.ended then
-    local me = here "join"
+    local me = waiting "join"
     if me == task then error("join: a task cannot wait for itself", 2) end
     task.waiters = task.waiters or {}
     while not task.ended do
@@ -296,7 +319,7 @@ end
 ---@param ... any its arguments
 ---@return taskclient.Task task
 function Limit:spawn(fn, ...)
-  local me = here "spawn"
+  local me = waiting "spawn"
   while self.free == 0 do
     self.waiters[#self.waiters + 1] = waker(me)
     suspend(me)
