@@ -85,10 +85,14 @@ static void keep_picker (lua_State *L, int call) {
 }
 
 /* it never started: nothing was sent */
-static int not_started (lua_State *L, tc_client *c, const tc_call *call,
+static int not_started (lua_State *L, const tc_client *c,
+                        const tc_call *call,
                         tc_fault fault, int code) {
   const char *name = call->operation->name;
-  if (fault == TC_FAULT_CLOSED)
+  if (fault == TC_FAULT_CLOSED && tc_client_forked(c))
+    tc_fail(L, "closed", "%s: the client belongs to the parent process: "
+            "make one after the fork", name);
+  else if (fault == TC_FAULT_CLOSED)
     tc_fail(L, "closed", "%s: the client is closed", name);
   else if (fault == TC_FAULT_IO)
     tc_fail(L, "io", "%s: cannot write the file: %s", name, strerror(code));
@@ -102,7 +106,6 @@ static int not_started (lua_State *L, tc_client *c, const tc_call *call,
     lua_pushliteral(L, "not_sent");
     lua_setfield(L, -2, "outcome");
   }
-  (void)c;
   return 2;
 }
 
