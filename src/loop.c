@@ -104,6 +104,7 @@ curl_socket_t tc_loop_open_socket (void *loop, curlsocktype purpose,
   tc_loop *l = loop;
   int fd = new_socket(address);
   (void)purpose;
+  l->refused = fd < 0 ? errno : 0;
   if (fd < 0) return CURL_SOCKET_BAD;
   if (!socket_room(l, (size_t)fd)) {
     count(NULL);

@@ -86,6 +86,7 @@ struct tc_loop {
   unsigned generation;     /* of forks, when it was made */
   unsigned char *sockets;  /* by descriptor: wanted events, and OURS */
   size_t socket_room;
+  int refused;             /* errno of the last socket, 0: it was opened */
   bool missing;            /* a socket could not be watched: try again */
   bool broken;             /* the multi is to be replaced: see act */
   bool watched;            /* somebody else waits on the descriptor */
