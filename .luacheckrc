@@ -8,6 +8,7 @@ exclude_files = { "build" }
 read_globals = { "unpack", math = { fields = { "type", "tointeger" } }, table = { fields = { "unpack" } } }
 
 files["lua/taskclient/host/nginx.lua"].read_globals = { "ngx" }
+files["lua/taskclient/host/nginx_drive.lua"].read_globals = { "ngx" }
 files["lua/taskclient/sandbox/face*"].std = "ngx_lua"
 files["lua/taskclient/sandbox/lindorm_face.lua"].std = "ngx_lua"
 files["lua/taskclient/sandbox/literal.lua"].read_globals = { "loadstring", "setfenv" }

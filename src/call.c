@@ -78,10 +78,13 @@ static int no_operation (lua_State *L, const tc_service *s,
 }
 
 /* it never started: nothing was sent */
-static int not_started (lua_State *L, const tc_call *call, tc_fault fault,
-                        int code) {
+static int not_started (lua_State *L, const tc_client *c,
+                        const tc_call *call, tc_fault fault, int code) {
   const char *name = call->operation->name;
-  if (fault == TC_FAULT_CLOSED)
+  if (fault == TC_FAULT_CLOSED && tc_client_forked(c))
+    tc_fail(L, "closed", "%s: the client belongs to the parent process: "
+            "make one after the fork", name);
+  else if (fault == TC_FAULT_CLOSED)
     tc_fail(L, "closed", "%s: the client is closed", name);
   else if (fault == TC_FAULT_IO)
     tc_fail(L, "io", "%s: cannot write the file: %s", name, strerror(code));
@@ -129,14 +132,14 @@ int tc_call_start (lua_State *L) {
   tc_call *call = prepare(L, c);
   tc_fault fault;
   int code, tag;
-  if (!tc_client_usable(c)) return not_started(L, call, TC_FAULT_CLOSED, 0);
+  if (!tc_client_usable(c)) return not_started(L, c, call, TC_FAULT_CLOSED, 0);
   lua_settop(L, 5);
   tag = tc_state_remember(L); /* may raise: nothing has been sent yet */
   call->exchange =
     tc_exchange_start(c->endpoint, &call->request, &fault, &code);
   if (call->exchange == NULL) {
     tc_state_forget(L, &tag);
-    return not_started(L, call, fault, code);
+    return not_started(L, c, call, fault, code);
   }
   *tc_exchange_tag(call->exchange) = tag;
   return 1;

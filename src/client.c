@@ -160,6 +160,10 @@ bool tc_client_usable (const tc_client *c) {
   return c->endpoint != NULL && !tc_endpoint_closed(c->endpoint);
 }
 
+bool tc_client_forked (const tc_client *c) {
+  return c->endpoint != NULL && tc_loop_forked(tc_endpoint_loop(c->endpoint));
+}
+
 static const tc_service *check_service (lua_State *L, int arg) {
   const char *name = luaL_checkstring(L, arg);
   const tc_service *s = tc_service_find(name);

@@ -24,6 +24,7 @@ tc_client *tc_client_check (lua_State *L, int arg);
 tc_client *tc_client_self (lua_State *L); /* for the methods */
 /* false: closed, or made by the parent process */
 bool tc_client_usable (const tc_client *c);
+bool tc_client_forked (const tc_client *c); /* made by the parent process */
 /* pushes the text, its controls and the client's secrets taken out, at most
    so many bytes of it; "(no memory)" when there is none [-0, +1] */
 void tc_client_push_clean (lua_State *L, tc_client *c, tc_slice text,

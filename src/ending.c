@@ -129,6 +129,13 @@ static bool was_sent (CURL *c) {
   return request > 0;
 }
 
+/* libcurl does not tell that there was no socket */
+static const char *detail_of (const tc_exchange *x) {
+  int refused = x->endpoint->loop->refused;
+  return x->reply.code == CURLE_COULDNT_CONNECT && refused != 0
+           ? strerror(refused) : x->handle->error;
+}
+
 void tc_exchange_read (tc_exchange *x) {
   tc_reply *r = &x->reply;
   CURL *c = x->handle->curl;
@@ -138,8 +145,8 @@ void tc_exchange_read (tc_exchange *x) {
   r->sent = was_sent(c);
   if (r->fault != TC_FAULT_NONE) {
     r->phase = find_phase(c);
-    if (r->detail == NULL && x->handle->error[0] != '\0')
-      r->detail = strdup(x->handle->error);
+    if (r->detail == NULL && detail_of(x)[0] != '\0')
+      r->detail = strdup(detail_of(x));
   }
   read_headers(r, c, x->request.stream);
   if (r->fault == TC_FAULT_NONE && x->request.stream && lengths_differ(c)) {

@@ -353,10 +353,11 @@ void tc_endpoint_close (tc_endpoint *e) {
   e->closed = true;
   if (tc_loop_forked(e->loop)) return;
   while (e->waiting.first != NULL)
-    tc_exchange_cancel(e->waiting.first, TC_FAULT_CLOSED);
+    tc_exchange_end(e->waiting.first, TC_FAULT_CLOSED);
   while (e->flying.first != NULL)
-    tc_exchange_cancel(e->flying.first, TC_FAULT_CLOSED);
+    tc_exchange_end(e->flying.first, TC_FAULT_CLOSED);
   free_curl(e);
+  tc_loop_kick(e->loop);
 }
 
 void tc_endpoint_release (tc_endpoint *e) {

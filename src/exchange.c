@@ -164,9 +164,8 @@ static void drop (tc_exchange *x, tc_fault fault) {
   tc_loop_deliver(x->endpoint->loop, x);
 }
 
-void tc_exchange_cancel (tc_exchange *x, tc_fault fault) {
+void tc_exchange_end (tc_exchange *x, tc_fault fault) {
   tc_endpoint *e = x->endpoint;
-  if (tc_exchange_done(x) || tc_loop_forked(e->loop)) return;
   if (x->state == TC_WAITING)
     drop(x, fault);
   else {
@@ -175,7 +174,14 @@ void tc_exchange_cancel (tc_exchange *x, tc_fault fault) {
     tc_loop_deliver(e->loop, x);
     if (!e->closed) start_next(e);
   }
-  tc_loop_arm(e->loop);
+}
+
+/* the descriptor tells of it, and whoever was next in line is on its way */
+void tc_exchange_cancel (tc_exchange *x, tc_fault fault) {
+  tc_loop *l = x->endpoint->loop;
+  if (tc_exchange_done(x) || tc_loop_forked(l)) return;
+  tc_exchange_end(x, fault);
+  tc_loop_kick(l);
 }
 
 /* ---- take-off ---- */

@@ -106,6 +106,7 @@ curl_socket_t tc_loop_open_socket (void *loop, curlsocktype purpose,
   tc_loop *l = loop;
   int fd = new_socket(address);
   (void)purpose;
+  l->refused = fd < 0 ? errno : 0;
   if (fd < 0) return CURL_SOCKET_BAD;
   if (!socket_room(l, (size_t)fd)) {
     count(NULL);
@@ -268,7 +269,7 @@ static void give_up (tc_loop *l) {
   l->broken = true;
   for (tc_endpoint *e = l->endpoints; e != NULL; e = e->next)
     while (e->flying.first != NULL)
-      tc_exchange_cancel(e->flying.first, TC_FAULT_MEMORY);
+      tc_exchange_end(e->flying.first, TC_FAULT_MEMORY);
   tc_loop_mend(l);
 }
 
@@ -364,7 +365,7 @@ double tc_loop_timeout (const tc_loop *l) {
   return rest > 0 ? rest : 0;
 }
 
-void tc_loop_arm (tc_loop *l) {
+static void arm (tc_loop *l) {
   double rest = tc_loop_timeout(l);
   if (!l->watched) return;
   if (rest >= 0) tc_poller_arm(&l->poller, tc_now() + rest);
@@ -374,19 +375,19 @@ void tc_loop_arm (tc_loop *l) {
 void tc_loop_kick (tc_loop *l) {
   run_timers(l);
   collect(l);
-  tc_loop_arm(l);
+  arm(l);
 }
 
 void tc_loop_alarm (tc_loop *l, double seconds) {
   l->alarm = seconds < 0 || seconds > AGES ? HUGE_VAL : tc_now() + seconds;
-  tc_loop_arm(l);
+  arm(l);
 }
 
 size_t tc_loop_active (const tc_loop *l) { return l->active; }
 
 int tc_loop_fd (tc_loop *l) {
   l->watched = true;
-  tc_loop_arm(l);
+  arm(l);
   return l->poller.fd;
 }
 
@@ -400,5 +401,5 @@ void tc_loop_step (tc_loop *l, double timeout) {
     rest = end - tc_now();
     if (l->done.first != NULL || rest <= 0) break;
   }
-  tc_loop_arm(l);
+  arm(l);
 }

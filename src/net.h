@@ -86,6 +86,7 @@ struct tc_loop {
   unsigned generation;     /* of forks, when it was made */
   unsigned char *sockets;  /* by descriptor: wanted events, and OURS */
   size_t socket_room;
+  int refused;             /* errno of the last socket, 0: it was opened */
   bool missing;            /* a socket could not be watched: try again */
   bool broken;             /* the multi is to be replaced: see act */
   bool watched;            /* somebody else waits on the descriptor */
@@ -105,8 +106,7 @@ void tc_list_remove (tc_list *list, tc_exchange *x);
 
 /* at what has come meanwhile, idle connections too, before one is used */
 void tc_loop_look (tc_loop *l, double now);
-void tc_loop_kick (tc_loop *l); /* let libcurl begin what was added */
-void tc_loop_arm (tc_loop *l);  /* let whoever waits on the descriptor know */
+void tc_loop_kick (tc_loop *l); /* let libcurl begin; tell what has ended */
 void tc_loop_sweep (tc_loop *l); /* an exchange has failed */
 bool tc_loop_mend (tc_loop *l);  /* fit for use again; false: no memory */
 void tc_loop_deliver (tc_loop *l, tc_exchange *x); /* it has ended */
@@ -124,6 +124,7 @@ const char *tc_curl_header (CURL *c, const char *name);
 void tc_exchange_read (tc_exchange *x); /* fills the reply, but for fault */
 tc_fault tc_exchange_fault (const tc_exchange *x, CURLcode rc);
 void tc_exchange_ended (tc_exchange *x, CURLcode rc);
+void tc_exchange_end (tc_exchange *x, tc_fault fault); /* not done; no kick */
 void tc_exchange_expire (tc_endpoint *e, double now, double *due);
 
 #endif

@@ -93,6 +93,7 @@ local function events(id)
   local job = job_of(id)
   ngx.header.content_type = "text/event-stream"
   ngx.header.cache_control = "no-store"
+  ngx.header["X-Accel-Buffering"] = "no" -- for an nginx in front of this one
   local watcher = ngx.thread.spawn(watch, job)
   local follower = ngx.thread.spawn(follow, job)
   ngx.thread.wait(watcher)

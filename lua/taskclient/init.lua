@@ -51,8 +51,8 @@ end
 
 -- name -> module and its member, loaded when first asked for
 local PARTS = {
-  run = { "host.loop", "run" }, spawn = { "host.loop", "spawn" },
-  join = { "host.loop", "join" }, limit = { "host.loop", "limit" },
+  run = { "host.scheduler", "run" }, spawn = { "host.scheduler", "spawn" },
+  join = { "host.scheduler", "join" }, limit = { "host.scheduler", "limit" },
   wait_all = { "workflow.wait", "wait_all" }, wait_any = { "workflow.wait", "wait_any" },
   as_completed = { "workflow.wait", "as_completed" },
   journal = { "workflow.run", "open" }, progress = { "view.progress" },

@@ -4,6 +4,7 @@
 
 local core = require "taskclient.core"
 local failure = require "taskclient.error"
+local flights = require "taskclient.flight"
 local host = require "taskclient.host"
 local json = require "taskclient.json"
 
@@ -161,25 +162,15 @@ local function login(client, session)
   return true
 end
 
--- One of our own that we come upon was left by an error or by Ctrl-C.
-local function lost(flight)
-  return flight.owner == coroutine.running() or core.now() - flight.since > FLIGHT
-    or flight.owner and coroutine.status(flight.owner) == "dead"
-end
-
 -- Waits for a login that another coroutine has begun.
 local function join(client, session, flight)
-  while session.flight == flight and not lost(flight) do
+  while session.flight == flight and not flights.lost(flight, FLIGHT) do
     host.current(client).sleep(0.01)
   end
   return flight.ok, flight.err
 end
 
-local function single_login(client, session)
-  local flight = session.flight
-  if flight and not lost(flight) then return join(client, session, flight) end
-  flight = { since = core.now(), owner = coroutine.running() }
-  session.flight = flight
+local function land(client, session, flight)
   flight.ok, flight.err = login(client, session)
   if session.flight == flight then session.flight = nil end
   session.live = flight.ok
@@ -187,6 +178,14 @@ local function single_login(client, session)
   if core.fields(client).log then
     client:trace(flight.ok and "info" or "warn", { what = "login", err = flight.err })
   end
+end
+
+local function single_login(client, session)
+  local flight = session.flight
+  if flight and not flights.lost(flight, FLIGHT) then return join(client, session, flight) end
+  flight = flights.new(client)
+  session.flight = flight
+  flights.run(flight, land, client, session, flight)
   return flight.ok, flight.err
 end
 

@@ -407,7 +407,7 @@ if pid == 0 then
   local ok, why = pcall(function()
     assert(client:closed())
     local call, err = client:start("get", { id = "3" })
-    assert(call == nil and err.kind == "closed")
+    assert(call == nil and err.kind == "closed" and err.message:find "parent process")
     assert(flying:done())
     assert(select(2, flying:result()).kind == "closed")
     flying:cancel()

@@ -59,6 +59,10 @@ describe("the job console", function()
     page:await "document.getElementById('log').textContent.includes('step 3 of many')"
     assert.equal("running", state())
     page:screenshot("build/console-running-" .. scheme .. ".png")
+    page:eval "location.reload()" -- takes the same task up again, from its first line
+    page:await "document.getElementById('log').textContent.includes('step 4 of many')"
+    local log = page:eval "document.getElementById('log').textContent"
+    assert.equal(1, select(2, log:gsub("\nstep 1 of many", "")))
     page:click "#abort"
     page:await "document.getElementById('state').textContent == 'cancelled'"
 

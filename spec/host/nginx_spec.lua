@@ -60,6 +60,7 @@ local PLACES = {
       ngx.shared.known:set("log", tostring(why))
     }]],
   ["/logged"] = 'ngx.print(ngx.shared.known:get "log")',
+  ["/init"] = "ngx.print(in_init)",
   ["/clients"] = [[
     local seen = {}
     for i = 1, 5 do seen[tostring(the_client())] = true end
@@ -93,7 +94,10 @@ for _, way in ipairs { "a thread pool", "a tick" } do
       web = nginx.start {
         pool = way == "a thread pool", locations = PLACES,
         env = { SPEC_URL = server.url, SPEC_USER = server.user, SPEC_PASSWORD = server.password },
-        http = "lua_shared_dict known 1m;\ninit_by_lua_block {" .. CLIENT .. [[}
+        http = "lua_shared_dict known 1m;\ninit_by_lua_block {" .. CLIENT .. [[
+            in_init = select(2, pcall(function() return the_client():call "userInfo" end))
+            shared = nil
+          }
           init_worker_by_lua_block {
             ngx.timer.at(0, function(premature)
               if premature then return end
@@ -123,6 +127,7 @@ for _, way in ipairs { "a thread pool", "a tick" } do
       assert.matches("X%-Why: .*nginx phase 'header_filter': do it in a timer", header)
       web:get "/log"
       assert.matches("phase 'log': do it in a timer", web:get "/logged")
+      assert.matches("phase 'init': do it in a timer, in init_worker_by_lua", web:get "/init")
     end)
 
     it("shares one client in a worker", function()
@@ -165,6 +170,147 @@ for _, way in ipairs { "a thread pool", "a tick" } do
       assert.equal("running", (job:status()))
       assert(job:abort())
     end)
+  end)
+end
+
+-- What all requests of a worker share must not hang by one of them. The
+-- server is the fault server, so that each of its replies can be held back.
+for _, way in ipairs { "a thread pool", "a tick" } do
+  describe("nginx under load, waiting by " .. way, function()
+    local fs, web
+
+    local function start(places, http)
+      web = nginx.start {
+        pool = way == "a thread pool", env = { SPEC_URL = fs.url }, locations = places,
+        http = (http or "") .. [[
+          init_by_lua_block {
+            function the_client()
+              shared = shared or assert(require("taskclient").linkis { url = os.getenv "SPEC_URL",
+                user = "u", password = "p", timeout = 10 })
+              return shared
+            end
+            function get()
+              local data, err = the_client():call("get", { id = "1" })
+              return data and "got" or tostring(err)
+            end
+          }]],
+      }
+    end
+
+    local TASK = fault.linkis { task = { taskID = 1, status = "Running" } }
+    local LOGIN = fault.http(200, fault.envelope { userName = "u" },
+      { "Content-Type: application/json", "Set-Cookie: ticket=abcdefghijkl; Path=/" })
+
+    before_each(function() fs = fault.start() end)
+    after_each(function()
+      web:stop()
+      fs:stop()
+    end)
+
+    it("goes on with a login whose browser went away", function()
+      fs:script {
+        { match = "/publicKey", reply = fault.linkis { enableLoginEncrypt = false } },
+        { match = "/user/login", { "read" }, { "hold", "login" }, { "send", LOGIN } },
+        default = { { "read" }, { "send", TASK } },
+      }
+      start { ["/get"] = "ngx.print(get())" }
+      local browser = web:ask "/get"
+      wait.eventually(function() return #fs:requests "/user/login" > 0 end, 10, "the login")
+      browser:signal "KILL"
+      browser:wait(5)
+      browser:stop()
+      local others = { web:ask "/get", web:ask "/get" }
+      fs:release "login"
+      for _, other in ipairs(others) do
+        other:wait(10)
+        assert.equal("got", other:out())
+        other:stop()
+      end
+      assert.equal(1, #fs:requests "/user/login")
+    end)
+
+    it("wakes the others when a call of a browser that went away ends", function()
+      fs:script { { match = "/user/login", reply = LOGIN },
+        { match = "/get", { "read" }, { "hold", "get" }, { "send", TASK } },
+        default = { { "read" }, { "send", TASK } } }
+      start { ["/first"] = 'the_client():call "userInfo"', ["/get"] = "ngx.print(get())" }
+      web:get "/first"
+      local browsers = {}
+      for i = 1, 10 do browsers[i] = web:ask "/get" end
+      wait.eventually(function() return #fs:requests "/get" == 10 end, 10, "the requests")
+      for i = 1, 5 do
+        browsers[i]:signal "KILL"
+        browsers[i]:wait(5)
+      end
+      wait.eventually(function()
+        return select(2, web:log():gsub("prematurely", "")) == 5
+      end, 10, "the aborts")
+      fs:release "get"
+      for i = 6, 10 do
+        browsers[i]:wait(10)
+        assert.equal("got", browsers[i]:out())
+      end
+      for _, browser in ipairs(browsers) do browser:stop() end
+      assert.is_nil(web:log():match "[^\n]*attempt to[^\n]*")
+    end)
+
+    it("asks for the jobs of many requests at once", function()
+      local rows = {}
+      for id = 1, 20 do rows[id] = { taskID = id, status = "Running", progress = "0.5" } end
+      fs:script {
+        { match = "/list%-taskids", { "read" }, { "wait", 100 },
+          { "send", fault.linkis { jobHistoryList = rows } } },
+        { match = "/user/login", reply = LOGIN },
+        default = { { "read" }, { "send", TASK } },
+      }
+      start { ["/wait"] = [[
+        get()
+        local job = the_client():attach(tonumber(ngx.var.arg_id))
+        job:wait { poll = 0.5, timeout = 3 }]] }
+      web:get "/wait?id=1"
+      local before, browsers = #fs:requests "/list%-taskids", {}
+      for id = 1, 20 do browsers[id] = web:ask("/wait?id=" .. id) end
+      for _, browser in ipairs(browsers) do
+        browser:wait(20)
+        browser:stop()
+      end
+      -- 20 requests by themselves would ask 120 times
+      local asked = #fs:requests "/list%-taskids" - before
+      assert.is_true(asked < 50, asked .. " requests")
+    end)
+
+    it("does not need the timer that nginx drops", function()
+      fs:script { { match = "/user/login", reply = LOGIN },
+        default = { { "read" }, { "wait", 50 }, { "send", TASK } } }
+      start({ ["/get"] = [[
+        local seen, n = {}, 0
+        for i = 1, 4 do
+          ngx.timer.at(0, function() seen[i] = get() .. get() n = n + 1 end)
+        end
+        while n < 4 do ngx.sleep(0.01) end
+        ngx.print(table.concat(seen, " "))]] }, "lua_max_running_timers 4;\n")
+      assert.equal("gotgot gotgot gotgot gotgot", web:get("/get", "--max-time 20"))
+      assert.matches("set lua_max_running_timers higher", web:log())
+    end)
+
+    if way == "a thread pool" then
+      it("does not wait for other work of its pool", function()
+        fs:script { { match = "/user/login", reply = LOGIN },
+          default = { { "read" }, { "send", TASK } } }
+        start {
+          ["/get"] = "ngx.print(get())",
+          ["/busy"] = [[ngx.run_worker_thread("taskclient", "taskclient.host.nginx_wait", "wait",
+            -1, 9000)]],
+        }
+        local busy = web:ask "/busy"
+        local began = wait.now()
+        assert.equal("got", web:get "/get")
+        assert.equal("got", web:get "/get")
+        assert.is_true(wait.now() - began < 6)
+        assert.matches("should be taskclient's alone", web:log())
+        busy:stop()
+      end)
+    end
   end)
 end
 

@@ -52,6 +52,23 @@ describe("the host of doc/hosts.md", function()
     assert.is_true(draw(function() return ended == 3 end) > 10)
   end)
 
+  it("wakes the others when one of those that are woken raises", function()
+    local calls, woken = {}, 0
+    for i = 1, 3 do
+      calls[i] = assert(client:start("userInfo"))
+      frames.start(function()
+        frames.await(calls[i])
+        woken = woken + 1
+        error("bug " .. i)
+      end)
+    end
+    for i = 1, 3 do calls[i]:cancel() end
+    local ok, why = pcall(frames.tick)
+    assert.is_false(ok)
+    assert.matches("bug 1", why)
+    assert.equal(3, woken)
+  end)
+
   it("raises what a coroutine raises", function()
     local ok, why = pcall(function()
       frames.start(function()

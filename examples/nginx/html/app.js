@@ -36,6 +36,7 @@ function showState(now) {
   $("state").className = "pill " + now.state;
   const done = ["succeeded", "failed", "cancelled"].includes(now.state);
   const percent = now.state === "succeeded" ? 100 : Math.round((now.progress || 0) * 100);
+  $("percent").textContent = percent + " %";
   $("bar").style.width = percent + "%";
   $("bar").className = now.state;
   $("bar").parentElement.setAttribute("aria-valuenow", percent);
@@ -45,21 +46,37 @@ function showState(now) {
 function addLine({ line, late }) {
   const log = $("log");
   const atEnd = log.scrollTop + log.clientHeight >= log.scrollHeight - 4;
-  log.append(make("span", line + "\n", late ? "late" : ""));
+  const level = (/ (WARN|ERROR) /.exec(line) || [""])[0].trim();
+  log.append(make("span", line + "\n", (late ? "late " : "") + level));
   $("lines").textContent = ++lines + " lines";
   if (atEnd) log.scrollTop = log.scrollHeight;
 }
 
+function clearLog() {
+  lines = 0;
+  $("log").textContent = ""; $("lines").textContent = "";
+}
+
+// Which of the recent ones is shown.
+function mark() {
+  for (const button of $("recent").querySelectorAll("button"))
+    button.setAttribute("aria-current", button.firstChild.textContent === String(current));
+}
+
 function open(id) {
   if (stream) stream.close();
-  current = id; lines = 0;
+  current = id;
+  history.replaceState(null, "", "#" + id); // a reload takes the task up again
   $("work").hidden = false;
+  $("empty").hidden = true;
   $("task").textContent = id;
-  $("log").textContent = ""; $("lines").textContent = "";
+  clearLog();
+  mark();
   $("results").hidden = true;
   show($("why"), "");
   showState({ state: "queued" });
   stream = new EventSource(`/api/jobs/${id}/events`);
+  stream.onopen = clearLog; // a connection that was lost begins anew, with the whole log
   stream.addEventListener("state", e => showState(JSON.parse(e.data)));
   stream.addEventListener("log", e => addLine(JSON.parse(e.data)));
   stream.addEventListener("trouble", e => show($("why"), JSON.parse(e.data)));
@@ -126,6 +143,8 @@ async function recent() {
     item.append(button);
     return item;
   }));
+  $("none").hidden = (list.jobs || []).length > 0;
+  mark();
 }
 
 $("kind").onchange = () => { $("code").value = SAMPLES[$("kind").value.split("|")[0]]; };
@@ -147,4 +166,8 @@ $("submit").onsubmit = async event => {
   }
   $("go").disabled = false;
 };
+$("code").onkeydown = event => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) $("submit").requestSubmit();
+};
 recent();
+if (/^#\d+$/.test(location.hash)) open(location.hash.slice(1));

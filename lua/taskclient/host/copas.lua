@@ -10,12 +10,13 @@ local copas = require "copas"
 
 local M = { name = "copas" }
 
+local pause = copas.pauseforever or function() copas.sleep(-1) end
 local parked = 0 -- threads that wait
 local sleepers = {} -- a heap of functions that wake
 
--- A thread of copas yields a value and the queue that takes the thread over:
+-- A thread of copas 1 yields a value and the queue that takes the thread over:
 -- this one hands it to whoever waits, and copas.addthread goes on with it.
-local function park(start)
+local function park_by_queue(start)
   local thread, woken
   local queue = {
     insert = function() end,
@@ -25,10 +26,28 @@ local function park(start)
     woken = true
     if thread then copas.addthread(thread) end
   end)
-  if woken then return end
-  parked = parked + 1
-  coroutine.yield(true, queue)
-  parked = parked - 1
+  if not woken then coroutine.yield(true, queue) end
+end
+
+-- Since copas 2 a thread can be woken by name, and may yield in no other way.
+local function park_by_sleep(start)
+  local thread, woken = coroutine.running(), false
+  start(function()
+    woken = true
+    copas.wakeup(thread)
+  end)
+  if not woken then pause() end
+end
+
+local function park(start)
+  local by = copas.wakeup and park_by_sleep or park_by_queue
+  by(function(wake)
+    parked = parked + 1
+    start(function()
+      parked = parked - 1
+      wake()
+    end)
+  end)
 end
 
 local function step()
@@ -55,16 +74,14 @@ local descriptor = {
 local driving = false
 
 local function drive()
-  copas.receive(descriptor, 1)
+  repeat copas.receive(descriptor, 1) until parked == 0
   driving = false
 end
 
 local function ensure_driver()
   if driving then return end
   driving = true
-  parked = parked + 1 -- the thread that asks is about to be
   copas.addthread(drive)
-  parked = parked - 1
 end
 
 --- Returns when the call has ended; other copas threads run meanwhile.

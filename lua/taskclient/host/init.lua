@@ -1,7 +1,8 @@
 -- Which host waits: the client's own choice, else nginx where `ngx` is there,
 -- else the scheduler whose task is running, else plain. Knows the hosts by
 -- name only; each is a table {name=, await=function(call), sleep=function(s)},
--- and ready=function() where it cannot wait everywhere.
+-- with ready=function() where it cannot wait everywhere, and apart=function(fn)
+-- where a coroutine can be ended from outside while it waits.
 
 local core = require "taskclient.core"
 local options = require "taskclient.options"

@@ -9,8 +9,9 @@ local uv = require "luv"
 local M = { name = "luv" }
 
 local handle -- the uv_poll on core.fd(), or nil
--- coroutine -> true: nothing else may hold one that waits
+-- coroutine, call -> true: nothing else may hold one that waits
 local waiting = {} -- luacheck: ignore 241
+local notified = {} -- luacheck: ignore 241
 
 local function on_ready()
   pump.step(0)
@@ -54,12 +55,18 @@ local function wait_for(start)
   while not done do uv.run "once" end
 end
 
---- Calls `fn(call)` from the loop when the call has ended.
+--- Calls `fn(call)` from the loop when the call has ended; nobody else need
+--- hold the call meanwhile.
 ---@param call userdata
 ---@param fn function
 function M.notify(call, fn)
+  if call:done() then return fn(call) end
   watch()
-  pump.wait(call, function() fn(call) end)
+  notified[call] = true
+  pump.wait(call, function()
+    notified[call] = nil
+    fn(call)
+  end)
 end
 
 --- Returns when the call has ended; the loop goes on meanwhile.

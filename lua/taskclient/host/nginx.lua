@@ -1,18 +1,19 @@
--- Host for nginx with its Lua module (and so OpenResty): one light thread per
--- worker drives the transfers of all requests, in a timer so that the end of
--- a request does not end it. With a `thread_pool taskclient threads=1;` in
--- nginx.conf it waits in a pool thread; without, by a tick that adapts.
--- Uses nothing but the public API of lua-nginx-module and lua-resty-core.
+-- Host for nginx with its Lua module (and so OpenResty): whoever waits is
+-- woken by a semaphore, one light thread per worker drives all transfers
+-- (nginx_drive.lua). Uses nothing but the public API of lua-nginx-module and
+-- lua-resty-core. Trap: when a light thread is ended (its browser went away),
+-- closures over locals of its running functions see nil. What others call must
+-- be made by a function that has returned.
 
 local core = require "taskclient.core"
 local pump = require "taskclient.host.pump"
+local drive = require "taskclient.host.nginx_drive"
 local semaphore = require "ngx.semaphore"
 local failure = require "taskclient.error"
 
-local TICK_MIN, TICK_MAX = 0.001, 0.016 -- seconds; nginx's own grain is 1 ms
-local POLL = 200      -- ms a pool thread waits; bounds how late a worker exits
-local NAP = 60        -- s a request waits before it looks again by itself
-local SLICE = 1       -- s a timer sleeps before it looks whether the worker exits
+local BLINK = 0.001 -- s; less would be a turn of nginx's loop and no sleep
+local BEGIN = 0.02  -- s after which a timer that has not begun never will
+local SLICE = 1     -- s a timer sleeps before it looks whether the worker exits
 
 local MAY_WAIT = {
   rewrite = true, server_rewrite = true, access = true, content = true,
@@ -20,89 +21,13 @@ local MAY_WAIT = {
   ssl_client_hello = true, preread = true,
 }
 
-local M = { name = "nginx", pool = "taskclient" }
-
-local driving = false
-local tick = TICK_MIN
-local pool_works = nil -- unknown until the first wait in this worker
-local spare = {} -- semaphores that nobody waits on
+local M = { name = "nginx" }
 
 local function check_phase()
   local phase = ngx.get_phase()
   if MAY_WAIT[phase] then return phase end
-  error(("taskclient cannot wait in nginx phase '%s': do it in a timer, "
-    .. "ngx.timer.at(0, function() … end)"):format(phase), 3)
-end
-
-local function pool_wait()
-  local ok, ready = ngx.run_worker_thread(M.pool, "taskclient.host.nginx_wait",
-    "wait", core.fd(), POLL)
-  if not ok and pool_works == nil then
-    ngx.log(ngx.INFO, "taskclient: no thread pool '", M.pool, "' (",
-      tostring(ready), "): waiting by a tick of 1 to 16 ms")
-  end
-  pool_works = ok
-  return ok and ready
-end
-
--- False when nothing has come for so long that an idle driver may end.
-local function wait_for_work()
-  if pool_works == nil and not ngx.run_worker_thread then pool_works = false end
-  if pool_works ~= false then
-    local ready = pool_wait()
-    if pool_works then return ready end
-  end
-  ngx.sleep(tick)
-  return tick < TICK_MAX
-end
-
-local function step()
-  tick = pump.step(0) and TICK_MIN or math.min(tick * 1.5, TICK_MAX)
-end
-
--- Goes on for a little after the last call has ended: to begin anew for each
--- call of a sequence would cost a timer a call.
-local function drive(premature)
-  local busy = not premature
-  while busy or core.active() > 0 do
-    if core.timeout() ~= 0 then busy = wait_for_work() end
-    step()
-    busy = busy and not ngx.worker.exiting()
-  end
-end
-
--- Where no timer is to be had (a worker that is exiting) the waiting light
--- thread drives by itself.
-local function ensure_driver()
-  if driving then return true end
-  driving = true
-  driving = ngx.timer.at(0, function(premature)
-    local ok, why = pcall(drive, premature)
-    driving = false
-    if not ok then ngx.log(ngx.ERR, "taskclient: ", why) end
-  end) and true or false
-  return driving
-end
-
-local function drive_until(call)
-  while not call:done() do
-    ngx.sleep(tick)
-    step()
-  end
-end
-
-local function wait_for(call)
-  local ended = table.remove(spare) or semaphore.new()
-  local posted = false
-  pump.wait(call, function()
-    posted = true
-    ended:post()
-  end)
-  while not call:done() do
-    if not ensure_driver() then return drive_until(call) end
-    if ended:wait(NAP) then posted = false end
-  end
-  if not posted then spare[#spare + 1] = ended end
+  error(("taskclient cannot wait in nginx phase '%s': do it in a timer, %sngx.timer.at(0, "
+    .. "function() … end)"):format(phase, phase == "init" and "in init_worker_by_lua: " or ""), 3)
 end
 
 --- Raises where nginx cannot wait, before anything is sent.
@@ -112,8 +37,30 @@ function M.ready() check_phase() end
 ---@param call userdata
 function M.await(call)
   if call:done() then return end
-  step()
-  if not call:done() then wait_for(call) end
+  pump.step(0)
+  if not call:done() then drive.wait(call) end
+end
+
+local function new_work(fn)
+  local work = { ended = semaphore.new() }
+  function work.run()
+    if work.begun then return end
+    work.begun = true
+    work.fine, work.why = pcall(fn)
+    work.ended:post()
+  end
+  return work
+end
+
+--- Runs what other requests wait for as well so that the end of this request
+--- does not end it: in a timer. Returns, and raises, as fn() does.
+---@param fn function
+function M.apart(fn)
+  local work = new_work(fn)
+  local woken = not ngx.timer.at(0, work.run) or work.ended:wait(BEGIN)
+  while work.begun and not woken do woken = work.ended:wait(SLICE) end
+  work.run() -- where no timer was to be had
+  if not work.fine then error(work.why, 0) end
 end
 
 -- A worker that is asked to end waits for its timers: a sleep in one ends
@@ -124,7 +71,7 @@ local function sleep_in_timer(seconds)
     if ngx.worker.exiting() then
       error(failure.new("interrupted", "the nginx worker is shutting down"), 0)
     end
-    ngx.sleep(math.max(TICK_MIN, math.min(seconds, SLICE)))
+    ngx.sleep(math.max(BLINK, math.min(seconds, SLICE)))
     seconds = deadline - core.now()
   end
 end
@@ -133,7 +80,7 @@ end
 ---@param seconds number
 function M.sleep(seconds)
   if check_phase() == "timer" then return sleep_in_timer(seconds) end
-  ngx.sleep(math.max(TICK_MIN, seconds)) -- less would be a turn of the loop and no sleep
+  ngx.sleep(math.max(BLINK, seconds))
 end
 
 return M

@@ -11,7 +11,7 @@ local waiting = setmetatable({}, { __mode = "k" })
 
 --- Has `wake()` called once when the call has ended.
 ---@param call userdata a call in flight
----@param wake function must neither raise nor yield
+---@param wake function must not yield; what it raises comes out of `step`
 function M.wait(call, wake)
   local known = waiting[call]
   if known == nil then
@@ -23,12 +23,19 @@ function M.wait(call, wake)
   end
 end
 
-local function wake_all(call)
+-- One that raises must not keep the others asleep: what it raised comes back.
+local function wake_one(wake, raised)
+  local ok, why = pcall(wake)
+  return raised or not ok and { why } or nil
+end
+
+local function wake_all(call, raised)
   local known = waiting[call]
-  if known == nil then return end
+  if known == nil then return raised end
   waiting[call] = nil
-  if type(known) == "function" then return known() end
-  for i = 1, #known do known[i]() end
+  if type(known) == "function" then return wake_one(known, raised) end
+  for i = 1, #known do raised = wake_one(known[i], raised) end
+  return raised
 end
 
 --- Drives all transfers and wakes those whose call has ended.
@@ -36,9 +43,9 @@ end
 ---@return table|nil ended list of the calls that ended in this step
 function M.step(timeout)
   local ended = core.step(timeout)
-  if ended then
-    for i = 1, #ended do wake_all(ended[i]) end
-  end
+  local raised
+  for i = 1, ended and #ended or 0 do raised = wake_all(ended[i], raised) end
+  if raised then error(raised[1], 0) end
   return ended
 end
 

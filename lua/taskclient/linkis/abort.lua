@@ -55,7 +55,7 @@ local function is_foreign(job, exec)
   local _, data = request.send(fields.client, "log",
     { id = exec, fromLine = 0, size = HEAD, distinctLevel = false },
     { retry = false, timeout = 10 })
-  local id = data and logpage.task_of(logpage.parse(data, 0).lines)
+  local id = data and logpage.task_of(logpage.parse(data, 0, HEAD).lines)
   return id ~= nil and id ~= fields.id
 end
 

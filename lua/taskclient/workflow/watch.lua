@@ -4,6 +4,7 @@
 -- never the wire; a transient error never ends anything here.
 local core = require "taskclient.core"
 local each = require "taskclient.each"
+local flights = require "taskclient.flight"
 local hosts = require "taskclient.host"
 local interrupt = require "taskclient.workflow.interrupt"
 local options = require "taskclient.options"
@@ -26,7 +27,7 @@ M.PATIENCE = 60             -- a server may ask for more, with Retry-After, up t
 M.ended = require("taskclient.job").ENDED
 local PERMANENT = { auth = true, closed = true, unsupported = true, memory = true }
 
--- Groups by client: { items = set, holder = coroutine, since = seconds }.
+-- Groups by client: { items = set, count =, flight = the round that goes on }.
 local groups = setmetatable({}, { __mode = "k" })
 -- By job: { path = journal of its run, tell = fn(job, entry, changed) }, called at all that is
 -- learned of the job.
@@ -82,7 +83,6 @@ function Watch:add(job, tag)
   }
   self.items[item.index] = item
   item.group.items[item] = true
-  item.group.count = item.group.count + 1
   self.open = self.open + 1
   return item
 end
@@ -93,7 +93,6 @@ function Watch:remove(item)
   items[item.index], last.index = last, item.index
   items[#items] = nil
   item.group.items[item] = nil
-  item.group.count = item.group.count - 1
   self.open = self.open - 1
   if item.fresh then item.fresh, self.fresh = nil, self.fresh - 1 end
 end
@@ -124,9 +123,13 @@ local function delay(item, failed, jitter)
   return item.interval * (failed and 0.5 + jitter or 0.8 + 0.4 * jitter)
 end
 
+-- Whose round it is, is chance: what an item's own function raises is kept for
+-- the item's own watch.
 local function schedule(item, entry, jitter)
   local err, now = entry.err, core.now()
-  local wait = math.max(0.01, delay(item, err ~= nil, jitter))
+  local fine, wait = interrupt.try(delay, item, err ~= nil, jitter)
+  if not fine then item.raised, wait = wait, 0 end
+  wait = math.max(0.01, wait)
   if err and err.retry_after then
     wait = math.max(wait, math.min(err.retry_after, M.PATIENCE) * (1 + 0.2 * jitter))
   end
@@ -136,7 +139,9 @@ end
 
 local function due_items(group, now)
   local items, jobs = {}, {}
+  group.count = 0
   for item in each(group.items) do
+    group.count = group.count + 1
     if item.due - 0.5 * (item.interval or 0) <= now and not item.fresh then
       items[#items + 1] = item
       jobs[#jobs + 1] = item.job
@@ -145,22 +150,28 @@ local function due_items(group, now)
   return items, jobs
 end
 
-local function round(group, client, deadline)
+local function look(group, client, deadline)
   local items, jobs = due_items(group, core.now())
-  group.holder, group.since = coroutine.running() or "main", core.now()
   local entries, err = client:states(jobs, { deadline = deadline })
-  group.holder = nil
   local jitter = retry.random()
   for i, item in ipairs(items) do
     schedule(item, entries and entries[i] or { err = err }, jitter)
   end
 end
 
--- True while another coroutine is in the middle of a round for this client.
+local function round(group, client, deadline)
+  local flight = flights.new(client)
+  group.flight = flight
+  flights.run(flight, look, group, client, deadline)
+  if group.flight == flight then group.flight = nil end
+end
+
+-- True while another coroutine is in the middle of a round for this client;
+-- one that is no thread of its own, or resumed this one, cannot go on by itself.
 local function busy(group)
-  local holder = group.holder
-  return type(holder) == "thread" and holder ~= coroutine.running()
-    and coroutine.status(holder) == "suspended" and core.now() - group.since < HOLDER_MAX
+  local flight = group.flight
+  return flight and (flight.apart or flight.owner and flight.owner ~= coroutine.running()
+    and coroutine.status(flight.owner) == "suspended") and not flights.lost(flight, HOLDER_MAX)
 end
 
 local function gone(item, err)
@@ -223,6 +234,7 @@ end
 local function take(item, entry)
   local watch = item.watch
   item.fresh, watch.fresh = nil, watch.fresh - 1
+  if item.raised then error(item.raised, 0) end
   if entry.err then
     item.last_err = entry.err
     if M.permanent(entry.err) or gone(item, entry.err) then

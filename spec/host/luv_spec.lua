@@ -1,0 +1,95 @@
+-- The luv host: a call that is cancelled, closed or collected is told of at
+-- once, though nothing comes from the server; callbacks; the end of the loop.
+
+local fault = require "spec.support.fault"
+local taskclient = require "taskclient"
+
+local core = require "taskclient.core"
+local uv = require "luv"
+
+local SOON = 0.12 -- seconds; by itself libcurl looks 0.2 s after the start, then once a second
+
+describe("luv", function()
+  local host = require "taskclient.host.luv"
+  local fs, client
+
+  setup(function() fs = fault.start() end)
+  teardown(function() fs:stop() end)
+  before_each(function()
+    fs:script { default = { { "read" }, { "stall" } } }
+    client = assert(taskclient.linkis { host = "luv", url = fs.url, user = "u", token = "t",
+      timeout = 20, max_connections = 1 })
+  end)
+  after_each(function() client:close() end)
+
+  -- runs the loop to its end; act() is called once the server has the request
+  local function run(act)
+    local timer = uv.new_timer()
+    local acted
+    timer:start(10, 10, function()
+      if #fs:requests() == 0 then return end
+      timer:close()
+      act()
+      acted = core.now()
+    end)
+    uv.run()
+    return core.now() - acted
+  end
+
+  local function err_of(call)
+    local kind
+    coroutine.wrap(function()
+      host.await(call)
+      local _, err = call:result()
+      kind = err and err.kind or "none"
+    end)()
+    return function() return kind end
+  end
+
+  it("wakes whoever waits for a call that is cancelled", function()
+    local call = client:start("get", { id = "1" })
+    local kind = err_of(call)
+    assert.is_true(run(function() call:cancel() end) < SOON)
+    assert.equal("interrupted", kind())
+  end)
+
+  it("wakes whoever waits for a call of a client that is closed", function()
+    local kind = err_of(client:start("get", { id = "1" }))
+    assert.is_true(run(function() client:close() end) < SOON)
+    assert.equal("closed", kind())
+  end)
+
+  it("ends the loop when the last call in flight is collected", function()
+    local calls = { client:start("get", { id = "1" }) } -- luacheck: ignore 231
+    host.notify(client:start("get", { id = "2" }, { timeout = 0.001 }), function() end)
+    assert.is_true(run(function()
+      calls = nil -- luacheck: ignore 311
+      collectgarbage()
+      collectgarbage()
+    end) < SOON)
+    assert.equal(0, core.active())
+  end)
+
+  it("sends the next in line when the one before is cancelled", function()
+    local first = client:start("get", { id = "1" })
+    local kind = err_of(client:start("get", { id = "2" }, { timeout = 1 }))
+    run(function()
+      fs:script { default = { { "read" }, { "send", fault.linkis { task = { taskID = 2 } } } } }
+      first:cancel()
+    end)
+    assert.equal("none", kind())
+    assert.equal(1, #fs:requests "/2/get")
+  end)
+
+  it("calls back for a call that nobody holds", function()
+    fs:script { default = { { "read" }, { "send", fault.linkis { task = { taskID = 1 } } } } }
+    local id
+    host.notify(client:start("get", { id = "1" }), function(call)
+      id = call:result().task.taskID
+    end)
+    collectgarbage()
+    collectgarbage()
+    uv.run()
+    assert.equal(1, id)
+  end)
+end)
