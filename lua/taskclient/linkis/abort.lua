@@ -7,7 +7,6 @@ local failure = require "taskclient.error"
 local history = require "taskclient.linkis.history"
 local host = require "taskclient.host"
 local job_module = require "taskclient.job"
-local logpage = require "taskclient.logpage"
 local request = require "taskclient.request"
 
 local M = {}
@@ -51,7 +50,7 @@ end
 -- goes on saying Running, and the gateway takes another entrance, which may have a
 -- namesake; its log tells (linkis-wire 3.0).
 local function is_foreign(job, exec)
-  local fields = core.fields(job)
+  local fields, logpage = core.fields(job), require "taskclient.logpage"
   local _, data = request.send(fields.client, "log",
     { id = exec, fromLine = 0, size = HEAD, distinctLevel = false },
     { retry = false, timeout = 10 })
