@@ -73,12 +73,13 @@ end
 
 -- Ports and readiness -----------------------------------------------------------------------------
 
-local function free_port()
+-- A free port that is not the other one, which nobody listens on yet.
+local function free_port(other)
   local tcp = uv.new_tcp()
   assert(tcp:bind("127.0.0.1", 0))
   local port = tcp:getsockname().port
   tcp:close()
-  return port
+  return port ~= other and port or free_port(other)
 end
 
 -- One HTTP exchange; `done(true)` when a reply came.
@@ -282,8 +283,8 @@ local function fail(message)
 end
 
 local function bring_up(options, attempt)
-  state.port = options.port or free_port()
-  state.lindorm_port = options.lindorm_port or free_port()
+  state.port = options.port or free_port(options.lindorm_port)
+  state.lindorm_port = options.lindorm_port or free_port(state.port)
   write_ports()
   local nginx = start_nginx()
   wait_ports({ state.port, state.lindorm_port }, function() return not nginx.ended end, function(ok)
