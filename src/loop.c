@@ -151,11 +151,13 @@ static int on_socket (CURL *curl, curl_socket_t fd, int what, void *loop,
   return 0;
 }
 
-/* libcurl closes a socket that never got connected without telling: what
-   is not wanted now is not ours any more. To be called when one has failed */
+/* libcurl closes a socket that never got connected without telling: what is
+   neither wanted nor known to the kernel is not ours any more. To be called when
+   an exchange has failed */
 void tc_loop_sweep (tc_loop *l) {
   for (size_t fd = 0; fd < l->socket_room; fd++)
-    if ((l->sockets[fd] & WANTED) == 0) {
+    if ((l->sockets[fd] & WANTED) == 0 &&
+        !tc_poller_holds(&l->poller, (int)fd)) {
       l->sockets[fd] = 0;
       tc_poller_watch(&l->poller, (int)fd, 0);
     }

@@ -34,6 +34,7 @@ static bool make_room (tc_poller *p, size_t fd) {
 
 static bool system_open (tc_poller *p);
 static bool system_watch (tc_poller *p, int fd, int old, int events);
+static bool system_holds (tc_poller *p, int fd, int events);
 static int system_wait (tc_poller *p, tc_event *out, int most, double seconds);
 static void system_arm (tc_poller *p, double when);
 
@@ -64,6 +65,11 @@ bool tc_poller_watch (tc_poller *p, int fd, int events) {
   if (!system_watch(p, fd, old, events)) return false;
   p->watch[fd] = (unsigned char)events;
   return true;
+}
+
+bool tc_poller_holds (tc_poller *p, int fd) {
+  return (size_t)fd < p->size && p->watch[fd] != 0 &&
+         system_holds(p, fd, p->watch[fd]);
 }
 
 void tc_poller_forget (tc_poller *p, int fd) {
@@ -98,12 +104,18 @@ static bool system_open (tc_poller *p) {
   return epoll_ctl(p->fd, EPOLL_CTL_ADD, p->timer, &e) == 0;
 }
 
-static bool system_watch (tc_poller *p, int fd, int old, int events) {
-  struct epoll_event e = { .events = 0 };
-  int rc;
+static struct epoll_event event_of (int fd, int events) {
+  struct epoll_event e;
+  memset(&e, 0, sizeof e);
   e.data.fd = fd;
   if (events & TC_POLL_IN) e.events |= EPOLLIN;
   if (events & TC_POLL_OUT) e.events |= EPOLLOUT;
+  return e;
+}
+
+static bool system_watch (tc_poller *p, int fd, int old, int events) {
+  struct epoll_event e = event_of(fd, events);
+  int rc;
   if (events == 0) {
     epoll_ctl(p->fd, EPOLL_CTL_DEL, fd, &e); /* may be closed by now */
     return true;
@@ -114,6 +126,11 @@ static bool system_watch (tc_poller *p, int fd, int old, int events) {
   else if (rc != 0 && old == 0 && errno == EEXIST)
     rc = epoll_ctl(p->fd, EPOLL_CTL_MOD, fd, &e);
   return rc == 0;
+}
+
+static bool system_holds (tc_poller *p, int fd, int events) {
+  struct epoll_event e = event_of(fd, events);
+  return epoll_ctl(p->fd, EPOLL_CTL_MOD, fd, &e) == 0;
 }
 
 static int events_of (uint32_t system) {
@@ -179,6 +196,12 @@ static bool system_watch (tc_poller *p, int fd, int old, int events) {
   if (different & TC_POLL_OUT)
     change(p, fd, EVFILT_WRITE, (events & TC_POLL_OUT) != 0);
   return true;
+}
+
+/* a kqueue cannot be asked: taken for dropped, and watched anew when wanted */
+static bool system_holds (tc_poller *p, int fd, int events) {
+  (void)p, (void)fd, (void)events;
+  return false;
 }
 
 static int system_wait (tc_poller *p, tc_event *out, int most, double seconds) {

@@ -29,6 +29,9 @@ bool tc_poller_open (tc_poller *p);
 void tc_poller_close (tc_poller *p); /* sends nothing, fit for a forked child */
 /* events 0 ends the watch; false when the system has no room */
 bool tc_poller_watch (tc_poller *p, int fd, int events);
+/* whether the kernel still watches what it was asked to: not when the descriptor
+   has been closed, whoever has its number now */
+bool tc_poller_holds (tc_poller *p, int fd);
 /* the descriptor has been closed: the kernel has already dropped it */
 void tc_poller_forget (tc_poller *p, int fd);
 /* at most seconds; number of events, -1 when a signal came */

@@ -137,20 +137,25 @@ describe("a read", function()
     end
   end)
 
-  it("is not what came unasked on a connection that was idle", function()
-    local stale = fault.linkis { task = { taskID = 99 } }
-    fs:script {
-      { connection = 1, times = 1, { "read" }, { "send", FRAMINGS.length }, { "hold", "idle" },
-        { "send", stale }, { "stall" } },
-      { { "read" }, { "send", FRAMINGS.length } },
-    }
-    local client = wire.linkis(fs.url)
-    assert(wire.read(client))
-    fs:release "idle"
-    wait.nap(0.05) -- on its way: nobody can tell when it is there
-    assert.equal(7, assert(wire.read(client)).task.taskID)
-    assert.equal(2, #fs:requests())
-  end)
+  for _, meanwhile in ipairs { "a failure elsewhere", "nothing else" } do
+    it("is not what came unasked on an idle connection, after " .. meanwhile, function()
+      local stale = fault.linkis { task = { taskID = 99 } }
+      fs:script {
+        { connection = 1, times = 1, { "read" }, { "send", FRAMINGS.length }, { "hold", "idle" },
+          { "send", stale }, { "stall" } },
+        { { "read" }, { "send", FRAMINGS.length } },
+      }
+      local client = wire.linkis(fs.url)
+      assert(wire.read(client))
+      if meanwhile == "a failure elsewhere" then
+        assert.is_nil((wire.read(wire.linkis "http://127.0.0.1:1")))
+      end
+      fs:release "idle"
+      wait.nap(0.05) -- on its way: nobody can tell when it is there
+      assert.equal(7, assert(wire.read(client)).task.taskID)
+      assert.equal(2, #fs:requests())
+    end)
+  end
 
   it("does not take bytes of one reply for the next", function()
     local long = FRAMINGS.length .. "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
