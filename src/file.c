@@ -65,7 +65,9 @@ static unsigned long long temp_seed (const tc_file *f) {
   return ((unsigned long long)now.tv_sec * 1000000007ULL +
           (unsigned long long)now.tv_nsec) ^
          (unsigned long long)getpid() << 44 ^
-         (unsigned long long)(size_t)f ^ (unsigned long long)++counter << 32;
+         (unsigned long long)(size_t)f ^
+         (unsigned long long)__atomic_add_fetch(&counter, 1, __ATOMIC_RELAXED)
+           << 32;
 }
 
 static int open_temp (tc_file *f) {
