@@ -136,17 +136,20 @@ describe("a system call that fails", function()
   end)
 
   -- a host's threads share its handlers: libcurl would change them back and forth
-  it("is not guarded against by changing what SIGPIPE does", function()
+  it("is not guarded against by changing what SIGPIPE does; sockets are kept alive", function()
     fs:script { default = { { "read" }, { "send", fault.linkis {} } } }
     local code = ([[
       local wire = require "spec.support.wire"
       for _ = 1, 3 do assert(wire.read(wire.linkis "%s")) end]]):format(fs.url)
-    local status, _, err = process.run({ "strace", "-f", "-e", "trace=rt_sigaction",
+    local status, _, err = process.run({ "strace", "-f", "-e", "trace=rt_sigaction,setsockopt",
       "lua5.4", "-e", code },
       { env = { LUA_PATH = package.path, LUA_CPATH = package.cpath }, timeout = 60 })
     assert.equal(0, status, err)
     assert.truthy(err:find("rt_sigaction", 1, true), err)
     assert.is_nil(err:find("SIGPIPE", 1, true), err)
+    for _, option in ipairs { "SO_KEEPALIVE", "TCP_NODELAY" } do
+      assert.truthy(err:find(option .. ", [1]", 1, true), err)
+    end
   end)
 
   -- in a process of its own, where the signal would be the end
