@@ -344,10 +344,6 @@ static bool look (tc_loop *l, double seconds) {
   return n >= 0;
 }
 
-void tc_loop_look (tc_loop *l, double now) {
-  if (now - l->looked > FRESH_LOOK) look(l, 0);
-}
-
 static bool turn (tc_loop *l, double seconds) {
   bool quiet = look(l, seconds);
   run_timers(l);
@@ -378,6 +374,12 @@ void tc_loop_kick (tc_loop *l) {
   run_timers(l);
   collect(l);
   arm(l);
+}
+
+void tc_loop_look (tc_loop *l, double now) {
+  if (now - l->looked <= FRESH_LOOK) return;
+  look(l, 0);
+  tc_loop_kick(l); /* what has ended now makes no descriptor readable later */
 }
 
 void tc_loop_alarm (tc_loop *l, double seconds) {
