@@ -283,6 +283,45 @@ static int body (lua_State *L) {
   return read_reply(L, live_call(L), push_body);
 }
 
+static size_t common (tc_slice a, tc_slice b) {
+  size_t i = 0, most = a.len < b.len ? a.len : b.len;
+  while (i + 64 <= most && memcmp(a.ptr + i, b.ptr + i, 64) == 0)
+    i += 64;
+  while (i < most && a.ptr[i] == b.ptr[i])
+    i++;
+  return i;
+}
+
+static tc_slice behind_digits (tc_slice text, size_t at) {
+  while (at < text.len && text.ptr[at] >= '0' && text.ptr[at] <= '9')
+    at++;
+  text.ptr += at;
+  text.len -= at;
+  return text;
+}
+
+static tc_slice text_of (const tc_call *call) {
+  const tc_reply *r = reply_of(call);
+  tc_slice text = {r->body.ptr != NULL ? r->body.ptr : "", r->body.len};
+  return text;
+}
+
+/* call:same(other): are the replies the same, but for one number in them? */
+static int same (lua_State *L) {
+  tc_call *one = live_call(L), *other = tc_call_check(L, 2);
+  tc_slice a, b;
+  size_t n;
+  luaL_argcheck(L, other->exchange != NULL, 2, "the call has been collected");
+  if (is_forked(one)) return forked(L, one);
+  a = text_of(one);
+  b = text_of(other);
+  n = common(a, b);
+  a = behind_digits(a, n);
+  b = behind_digits(b, n);
+  lua_pushboolean(L, a.len == b.len && memcmp(a.ptr, b.ptr, a.len) == 0);
+  return 1;
+}
+
 /* call:bytes(): of the body, as far as it has come; judges nothing */
 static int bytes (lua_State *L) {
   tc_call *call = live_call(L);
@@ -373,7 +412,7 @@ static int lookup (lua_State *L) {
 static const luaL_Reg methods[] = {
   { "done", done },     { "result", result }, { "cancel", cancel },
   { "info", info },     { "bytes", bytes },   { "body", body },
-  { "page", page },     { "close", close_call },
+  { "page", page },     { "same", same },     { "close", close_call },
   { NULL, NULL }
 };
 

@@ -154,6 +154,12 @@ function M.Call:bytes() end
 ---@return string
 function M.Call:body() end
 
+--- Whether another reply is the same, but for one number in it (a page's).
+---@param other userdata call
+---@return boolean|nil same
+---@return table|nil err
+function M.Call:same(other) end
+
 --- An openFile reply as `{type=, columns=, rows=, n=, prohibited=, message=}`.
 ---@param opts table|nil typed, records
 ---@return table|nil page

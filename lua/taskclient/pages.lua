@@ -271,13 +271,6 @@ end
 
 -- Servers without pages -------------------------------------------------------------
 
--- Whether two replies are the same but for the page's number, which is echoed.
-local function same_page(a, b)
-  if math.abs(a:bytes() - b:bytes()) > 16 then return false end
-  local function without_number(call) return (call:body():gsub('"page"%s*:%s*"?%d+', "", 1)) end
-  return without_number(a) == without_number(b)
-end
-
 -- Whether the server gives the same rows for another place and size.
 local function same_for(self, facts, offset, size)
   local args = args_of(self, offset)
@@ -288,7 +281,7 @@ local function same_for(self, facts, offset, size)
     if err.retryable then return nil, explained(self, err) end
     return false
   end
-  local same = same_page(other.call, facts.call)
+  local same = facts.call:same(other.call)
   other.call:close()
   return same
 end
@@ -300,22 +293,22 @@ local function no_pages(self)
       hint = "a larger page_size may get all rows in one page" }))
 end
 
--- A server that knows no pages gives the first one for ever; but two pages may
--- also be the same because their rows are: one far behind any end tells. True:
--- the rows given already are all.
+-- A server that knows no pages gives the first one for ever, another its last one;
+-- but two pages may also be the same because their rows are: one far behind any
+-- end tells. True: the rows given already are all.
 local function all_given(self, facts)
-  local same, err = same_page(self.first.call, facts.call), nil
+  local same, err = self.before.call:same(facts.call), nil
   if same then
     same, err = same_for(self, facts, math.floor(FAR / self.size) * self.size, self.size)
+    core.fields(self.client).pages = same == false
   end
-  if same then
+  if same and self.offset == self.size then
     same, err = same_for(self, facts, 0, self.size + 1)
     if same == false then return nil, no_pages(self) end
   end
   if same == nil then return nil, err end
-  core.fields(self.client).pages = not same
-  free(self.first)
-  self.first = nil
+  free(self.before)
+  self.before = nil
   return same
 end
 
@@ -328,7 +321,7 @@ function Pages:next(use)
   if self.over then return nil end
   local facts, err = obtain(self)
   if not facts then return nil, err end
-  if self.first then
+  if self.before then
     local all, why = all_given(self, facts)
     if all then self:close() end
     if all ~= false then return nil, why end
@@ -338,9 +331,9 @@ function Pages:next(use)
   local last = self.once or facts.calls or listed and listed < self.size
   if not last then ask_ahead(self) end
   local result, n = use(facts)
-  local doubtful = result ~= nil and self.offset == 0 and n == self.size and not facts.calls
+  local doubtful = result ~= nil and n == self.size and not facts.calls
     and not core.fields(self.client).pages
-  if doubtful then self.first = facts else free(facts) end
+  if doubtful then self.before = facts else free(facts) end
   if result == nil then return nil, n and explained(self, n) end
   self.offset = self.offset + n
   if n ~= self.size then self:close() end
@@ -350,8 +343,8 @@ end
 --- Ends it: nothing is on its way any more.
 function Pages:close()
   self.over = true
-  if self.first then free(self.first) end
-  self.first = nil
+  if self.before then free(self.before) end
+  self.before = nil
   drop_ahead(self)
 end
 

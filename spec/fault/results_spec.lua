@@ -225,6 +225,14 @@ describe("result sets", function()
         assert.is_true(#fs:requests "openFile" <= 10)
       end)
 
+      it("or gives its last one for those behind the end", function()
+        local last = page(rows_from(4, 6), { page = 2 })
+        script { open_page(1, page(rows)), { match = "/openFile", reply = last } }
+        assert.are.same(rows_from(1, 6), all(first_set():rows { page_size = 3 }))
+        script { { match = "/openFile", reply = page(rows) } }
+        assert.are.equal(3, (assert(first_set():save(dir .. "/last.csv", { page_size = 3 }))))
+      end)
+
       it("or an error when it gives no more than asked for", function()
         script {
           { match = "/openFile.*pageSize=4&", reply = page(rows_from(1, 4)) },
