@@ -161,7 +161,7 @@ bool tc_client_usable (const tc_client *c) {
 }
 
 bool tc_client_forked (const tc_client *c) {
-  return c->endpoint != NULL && tc_loop_forked(tc_endpoint_loop(c->endpoint));
+  return c->endpoint != NULL && tc_endpoint_forked(c->endpoint);
 }
 
 static const tc_service *check_service (lua_State *L, int arg) {

@@ -370,8 +370,12 @@ void tc_endpoint_release (tc_endpoint *e) {
   free(e);
 }
 
+bool tc_endpoint_forked (const tc_endpoint *e) {
+  return tc_loop_forked(e->loop);
+}
+
 bool tc_endpoint_closed (const tc_endpoint *e) {
-  return e->closed || tc_loop_forked(e->loop);
+  return e->closed || tc_endpoint_forked(e);
 }
 
 const char *tc_endpoint_host (const tc_endpoint *e) { return e->host; }

@@ -109,7 +109,8 @@ tc_endpoint *tc_endpoint_new (tc_loop *l, const tc_settings *s,
                               const char **why);
 void tc_endpoint_close (tc_endpoint *e); /* ends what is in flight */
 void tc_endpoint_release (tc_endpoint *e);
-bool tc_endpoint_closed (const tc_endpoint *e);
+bool tc_endpoint_forked (const tc_endpoint *e); /* the parent process has it */
+bool tc_endpoint_closed (const tc_endpoint *e); /* or forked */
 const char *tc_endpoint_host (const tc_endpoint *e); /* host:port */
 /* the constructor's headers replaced, for exchanges that start from now on;
    false: no memory, and the old ones stay */
