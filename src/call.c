@@ -308,7 +308,7 @@ static tc_slice text_of (const tc_call *call) {
 
 /* call:same(other): are the replies the same, but for one number in them? */
 static int same (lua_State *L) {
-  tc_call *one = live_call(L), *other = tc_call_check(L, 2);
+  tc_call *one = live_call(L), *other = check(L, 2);
   tc_slice a, b;
   size_t n;
   luaL_argcheck(L, other->exchange != NULL, 2, "the call has been collected");
