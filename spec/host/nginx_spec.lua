@@ -229,6 +229,24 @@ for _, way in ipairs { "a thread pool", "a tick" } do
       assert.equal(1, #fs:requests "/user/login")
     end)
 
+    it("lets a request log in, and again, while its worker is asked to end", function()
+      fs:script {
+        { match = "/publicKey", times = 1, { "read" }, { "hold", "login" }, { "rst" } },
+        { match = "/publicKey", reply = fault.linkis { enableLoginEncrypt = false } },
+        { match = "/user/login", reply = LOGIN },
+        default = { { "read" }, { "send", TASK } },
+      }
+      start { ["/get"] = "ngx.print(get())" }
+      local browser = web:ask "/get"
+      wait.eventually(function() return #fs:requests "/publicKey" > 0 end, 10, "the login")
+      web:signal "HUP"
+      wait.eventually(function() return web:log():find "gracefully shut" end, 10, "the end")
+      fs:release "login"
+      browser:wait(10)
+      assert.equal("got", browser:out())
+      browser:stop()
+    end)
+
     it("wakes the others when a call of a browser that went away ends", function()
       fs:script { { match = "/user/login", reply = LOGIN },
         { match = "/get", { "read" }, { "hold", "get" }, { "send", TASK } },
@@ -299,10 +317,12 @@ for _, way in ipairs { "a thread pool", "a tick" } do
           default = { { "read" }, { "send", TASK } } }
         start {
           ["/get"] = "ngx.print(get())",
-          ["/busy"] = [[ngx.run_worker_thread("taskclient", "taskclient.host.nginx_wait", "wait",
-            -1, 9000)]],
+          ["/busy"] = [[
+            ngx.log(ngx.WARN, "busy now")
+            ngx.run_worker_thread("taskclient", "taskclient.host.nginx_wait", "wait", -1, 9000)]],
         }
         local busy = web:ask "/busy"
+        wait.eventually(function() return web:log():find "busy now" end, 10, "the other work")
         local began = wait.now()
         assert.equal("got", web:get "/get")
         assert.equal("got", web:get "/get")

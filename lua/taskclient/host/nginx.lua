@@ -23,6 +23,8 @@ local MAY_WAIT = {
 
 local M = { name = "nginx" }
 
+local apart = setmetatable({}, { __mode = "k" }) -- coroutines that run what requests wait for
+
 local function check_phase()
   local phase = ngx.get_phase()
   if MAY_WAIT[phase] then return phase end
@@ -46,7 +48,10 @@ local function new_work(fn)
   function work.run()
     if work.begun then return end
     work.begun = true
+    local co = coroutine.running()
+    apart[co] = true
     work.fine, work.why = pcall(fn)
+    apart[co] = nil -- nginx may use it again
     work.ended:post()
   end
   return work
@@ -79,7 +84,8 @@ end
 --- Returns after that many seconds; the worker serves others meanwhile.
 ---@param seconds number
 function M.sleep(seconds)
-  if check_phase() == "timer" then return sleep_in_timer(seconds) end
+  local timer = check_phase() == "timer" and not apart[coroutine.running()]
+  if timer then return sleep_in_timer(seconds) end
   ngx.sleep(math.max(BLINK, seconds))
 end
 
