@@ -1,5 +1,6 @@
 -- The complete host that doc/hosts.md shows, taken out of the page and run.
 
+local fault = require "spec.support.fault"
 local servers = require "spec.support.server"
 local taskclient = require "taskclient"
 
@@ -53,9 +54,12 @@ describe("the host of doc/hosts.md", function()
   end)
 
   it("wakes the others when one of those that are woken raises", function()
-    local calls, woken = {}, 0
+    local fs, calls, woken = fault.start(), {}, 0
+    fs:script { default = { { "read" }, { "stall" } } } -- they end when they are cancelled
+    local stalled = assert(taskclient.linkis { host = frames, url = fs.url, user = "u",
+      token = "t" })
     for i = 1, 3 do
-      calls[i] = assert(client:start("userInfo"))
+      calls[i] = assert(stalled:start("userInfo"))
       frames.start(function()
         frames.await(calls[i])
         woken = woken + 1
@@ -67,6 +71,8 @@ describe("the host of doc/hosts.md", function()
     assert.is_false(ok)
     assert.matches("bug 1", why)
     assert.equal(3, woken)
+    stalled:close()
+    fs:stop()
   end)
 
   it("raises what a coroutine raises", function()
