@@ -11,13 +11,14 @@ DEV_lua5.3   := liblua5.3-dev
 DEV_lua5.2   := liblua5.2-dev
 DEV_lua5.1   := liblua5.1-0-dev
 DEV_luajit   := libluajit-5.1-dev
+ALL_LUAS     := lua5.4 luajit lua5.1 lua5.2 lua5.3 lua5.5
 lua_packages  = $(if $(DEV_$(1)),$(1) $(DEV_$(1)))
 DEPS_BUILD   := gcc libc6-dev libcurl4-openssl-dev \
                 $(foreach l,$(sort lua5.4 $(LUA)),$(call lua_packages,$(l)))
 DEPS_SANDBOX := lua-cjson lua-luv lua-sql-sqlite3 ca-certificates openssl python3-minimal sqlite3
 DEPS_TEST    := curl procps strace lua-busted lua-cqueues lua-copas lua-system \
                 chromium chromium-driver \
-                $(foreach l,$(filter-out lua5.4,$(LUAS)),$(call lua_packages,$(l)))
+                $(foreach l,$(filter-out lua5.4,$(ALL_LUAS)),$(call lua_packages,$(l)))
 DEPS_CHECK   := lua-check clang libclang-rt-dev valgrind
 
 # ---- the C core ------------------------------------------------------------
@@ -42,7 +43,7 @@ inc = $(or $(LUA_INC),$(inc_$(1)),$(firstword $(wildcard /usr/include/$(1) \
         /usr/local/include/$(1) /opt/homebrew/include/$(1))),/usr/include/$(1))
 
 # those that are installed, for all-luas
-LUAS     := $(strip $(foreach l,lua5.4 luajit lua5.1 lua5.2 lua5.3 lua5.5,\
+LUAS     := $(strip $(foreach l,$(ALL_LUAS),\
               $(if $(wildcard $(call inc,$(l))/lua.h),$(l))))
 
 core = $(BUILD)/$(1)/taskclient/core.so
