@@ -39,6 +39,21 @@ describe("the progress bar", function()
     assert.is_nil(text():find "\27")
   end)
 
+  it("says while the server gives no answer, and why", function()
+    local bar, one = progress.bar { stream = stream }, job(7)
+    local silent = report("running", 0.5)
+    silent.err = fakes.new_error("network", "refused")
+    bar(one, report("running", 0.5))
+    for _ = 1, 5 do
+      fakes.clock = fakes.clock + 1
+      bar(one, silent)
+    end
+    bar(one, report("running", 0.6))
+    assert.are.equal("linkis job 7  50%  running  0s\n"
+      .. "linkis job 7  50%  running  1s  no answer: network\n"
+      .. "linkis job 7  60%  running  5s  about 3s left\n", text())
+  end)
+
   it("leaves a job that was stopped or failed where it was", function()
     local bar = progress.bar { stream = stream }
     bar(job(7), report("running", 0.3))

@@ -205,6 +205,27 @@ describe("waiting", function()
     assert.are.same({ "succeeded", 1, 1 }, { last.state, last.done, last.total })
   end)
 
+  it("tells of an outage, beside what was known before it", function()
+    local seen, n = {}, 0
+    server.plan = function() return { run = 20 } end
+    local job = linkis:submit {}
+    server.down = function()
+      n = n + 1
+      if n == 1 or n > 5 and n < 9 then return fakes.new_error("network", "gone") end
+    end
+    assert.are.equal("succeeded", (wait.wait(job, { poll = 1,
+      on_progress = function(_, p) seen[#seen + 1] = p end })))
+    local told = {}
+    for _, p in ipairs(seen) do
+      if p.err then told[#told + 1] = p end
+    end
+    assert.are.equal(4, #told)
+    assert.are.same({ "network", "unknown" }, { told[1].err.kind, told[1].state })
+    assert.are.equal("running", told[2].state)
+    assert.is_true(told[2].fraction > 0)
+    assert.is_nil(seen[#seen].err)
+  end)
+
   it("delivers every log line, in order, before the wait returns", function()
     local lines, seen = {}, {}
     for i = 1, 500 do lines[i] = "line " .. i end

@@ -119,11 +119,17 @@ local function words(bar)
   return table.concat(list, ", ")
 end
 
+-- Why nothing is heard, while that is so.
+local function trouble(bar)
+  local err = bar.last and bar.last.err
+  return err and "  no answer: " .. err.kind
+end
+
 local function text_of(bar)
   local elapsed, part = core.now() - bar.started, share(bar)
   local percent = part and string.format(" %3d%%", math.floor(part * 100)) or ""
   local left = bar.done == bar.total and "" or estimate(part, elapsed)
-  local rest = words(bar) .. "  " .. clock(elapsed) .. left
+  local rest = words(bar) .. "  " .. clock(elapsed) .. (trouble(bar) or left)
   return subject(bar), percent, rest, part
 end
 
@@ -177,6 +183,7 @@ local function count(bar, job, progress)
   if not ENDED[progress.state] then bar.reached = progress.fraction end
   bar.done, bar.total = progress.done, progress.total
   local changed = not before or before.state ~= progress.state
+    or (before.err == nil) ~= (progress.err == nil)
   bar.job, bar.last = job, progress
   return changed
 end

@@ -19,7 +19,7 @@ M.options = {
 ---@field poll? number|fun(attempt: integer, elapsed: number): number seconds between two looks
 ---  (default: 1 growing to 10 for Linkis, to 30 for Lindorm, ±20 %)
 ---@field on_progress? fun(job, progress) at every look; progress: fraction, state, elapsed,
----   done, total
+---   done, total; err while the server gives no answer, beside the last known state
 ---@field on_log? fun(job, line: string, note: table) note: level, late
 ---@field on_state? fun(job, state: string, native: string) at every change
 ---@field on_interrupt? "leave"|"abort"|fun(jobs: table) what Ctrl-C does (default "leave": says

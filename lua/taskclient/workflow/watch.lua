@@ -211,18 +211,29 @@ local function drain_log(item)
   until item.watch.deadline and core.now() > item.watch.deadline
 end
 
+local function progress(item, entry, err)
+  local watch = item.watch
+  if not watch.opts.on_progress then return end
+  M.protect(watch.opts.on_progress, item.job, {
+    fraction = entry.progress, state = entry.state, native = entry.native, err = err,
+    elapsed = core.now() - item.since, total = watch.total,
+    done = watch.done + (M.ended[entry.state] and 1 or 0),
+  })
+end
+
 local function tell(item, entry, changed)
-  local watch, opts = item.watch, item.watch.opts
+  local opts = item.watch.opts
   if item.observer then item.observer.tell(item.job, entry, changed) end
   if changed and opts.on_state then
     M.protect(opts.on_state, item.job, entry.state, entry.native)
   end
-  if not opts.on_progress then return end
-  M.protect(opts.on_progress, item.job, {
-    fraction = entry.progress, state = entry.state, native = entry.native,
-    elapsed = core.now() - item.since, total = watch.total,
-    done = watch.done + (M.ended[entry.state] and 1 or 0),
-  })
+  progress(item, entry)
+end
+
+-- No news is told too: a wait goes on through any outage, but not in silence.
+local function tell_trouble(item, err)
+  progress(item, { state = item.seen or "unknown", native = item.seen_native,
+    progress = item.fraction }, err)
 end
 
 local function failure(item, entry)
@@ -238,13 +249,13 @@ local function take(item, entry)
   if entry.err then
     item.last_err = entry.err
     if M.permanent(entry.err) or gone(item, entry.err) then
-      watch:finish(item, nil, nil, entry.err)
+      return watch:finish(item, nil, nil, entry.err)
     end
-    return
+    return tell_trouble(item, entry.err)
   end
   item.gone, item.last_err = nil, nil
   local changed = entry.state ~= item.seen or entry.native ~= item.seen_native
-  item.seen, item.seen_native = entry.state, entry.native
+  item.seen, item.seen_native, item.fraction = entry.state, entry.native, entry.progress
   local ended = M.ended[entry.state]
   local log_err
   if watch.opts.on_log then log_err = select(2, (ended and drain_log or pump_log)(item)) end
