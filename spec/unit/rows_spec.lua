@@ -471,4 +471,4 @@ describe("a writer", function()
   end)
 end)
 
-os.remove(path)
+teardown(function() os.remove(path) end)
