@@ -16,7 +16,7 @@ lua_packages  = $(if $(DEV_$(1)),$(1) $(DEV_$(1)))
 DEPS_BUILD   := gcc libc6-dev libcurl4-openssl-dev \
                 $(foreach l,$(sort lua5.4 $(LUA)),$(call lua_packages,$(l)))
 DEPS_SANDBOX := lua-cjson lua-luv lua-sql-sqlite3 ca-certificates openssl python3-minimal sqlite3
-DEPS_TEST    := curl procps strace lua-busted lua-cqueues lua-copas lua-system \
+DEPS_TEST    := curl procps strace faketime lua-busted lua-cqueues lua-copas lua-system \
                 chromium chromium-driver \
                 $(foreach l,$(filter-out lua5.4,$(ALL_LUAS)),$(call lua_packages,$(l)))
 DEPS_CHECK   := lua-check clang libclang-rt-dev valgrind

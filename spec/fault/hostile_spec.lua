@@ -1,5 +1,5 @@
 -- What callers (or a server's earlier answers) pass in cannot bend a request:
--- refused before a byte is sent, or sent as the template says (F26, F27, F44).
+-- refused before a byte is sent, or sent as the template says (F26, F27, F28, F44).
 
 local fault = require "spec.support.fault"
 local process = require "spec.support.process"
@@ -127,6 +127,33 @@ describe("a hostile", function()
       local ok, value = pcall(wire.linkis, url)
       assert.is_false(ok and value ~= nil, url)
     end
+  end)
+
+  it("address in a reply is never connected to", function()
+    local trap = fault.start()
+    trap:script { default = { { "fin" } } }
+    local there = trap.url:gsub("^http://", "")
+    local task = { taskID = 7, status = "Succeed", instance = there, logPath = trap.url .. "/log",
+      resultLocation = trap.url .. "/results", strongerExecId = (
+        "exec_id018%03dlinkis-cg-entrance%sIDE_hadoop_sql_0"):format(#there, there) }
+    local tree = { dirFileTrees = { name = "7", children = { { name = "_0.dolphin", isLeaf = true,
+      path = trap.url .. "/results/_0.dolphin" } } } }
+    fs:script {
+      { match = "/7/get", reply = fault.linkis { task = task } },
+      { match = "/getDirFileTrees", reply = fault.linkis(tree) },
+      default = { { "read" }, { "send", fault.linkis { gatewayList = { there } } } },
+    }
+    local job = require("taskclient").linkis { url = fs.url, user = "u", token = "t" }:attach(7)
+    assert.equal("succeeded", (job:wait()))
+    job:logs():read()
+    local sets = assert(job:results())
+    sets[1]:columns()
+    sets[1]:count()
+    job:progress()
+    job:abort()
+    assert.is_true(#fs:requests "^GET " >= 4)
+    assert.equal(0, #trap:journal())
+    trap:stop()
   end)
 
   it("argument of the wrong type or name raises and names itself", function()
