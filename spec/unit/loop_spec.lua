@@ -253,6 +253,39 @@ describe("taskclient.limit", function()
     end)
   end)
 
+  it("gives a place to the next in line when the first was cancelled", function()
+    for _, moment in ipairs { "while it waits", "when it is woken" } do
+      assert.same({ "c", 1 }, { run(function()
+        local gate, b = taskclient.limit(1), nil
+        gate:spawn(function() sleep(0.02) end)
+        b = spawn(gate.run, gate, function() return "b" end)
+        sleep(0)
+        local c = spawn(gate.run, gate, function() return "c" end)
+        sleep(0)
+        if moment == "when it is woken" then
+          local release = gate.waiters[1]
+          gate.waiters[1] = function()
+            local woken = release()
+            b:cancel()
+            return woken
+          end
+        else
+          b:cancel()
+        end
+        assert.is_nil((join(b)))
+        return join(c), gate.free
+      end) }, moment)
+    end
+  end)
+
+  it("keeps no place for what cannot be started", function()
+    run(function()
+      local gate = taskclient.limit(1)
+      assert.has_error(function() gate:spawn "no function" end)
+      assert.equals(1, gate:run(function() return 1 end))
+    end)
+  end)
+
   it("wants a whole number from 1", function()
     for _, n in ipairs { 0, -1, 1.5, "2", 0 / 0 } do
       assert.has_error(function() taskclient.limit(n) end)

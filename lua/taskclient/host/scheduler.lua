@@ -42,24 +42,30 @@ local function check_cancelled(task)
 end
 
 -- Gives up the processor until the waker is called; a late wake of an earlier
--- wait is told apart by the task's count of waits. on_call: transfers go on.
+-- wait is told apart by the task's count of waits.
+local function pause(task)
+  coroutine.yield(WAITING)
+  task.waits = task.waits + 1
+end
+
+-- The same; one that was cancelled meanwhile hears of it. on_call: transfers go on.
 local function suspend(task, on_call)
   if on_call then
     task.on_call = true
     task.scheduler.calls = task.scheduler.calls + 1
   end
-  coroutine.yield(WAITING)
-  task.waits = task.waits + 1
+  pause(task)
   check_cancelled(task)
 end
 
+-- A function that ends the wait, and gives true if it was it that did.
 local function waker(task)
   local wait = task.waits
   return function()
-    if task.waits == wait and not task.woken then
-      task.woken = true
-      make_ready(task)
-    end
+    if task.waits ~= wait or task.woken then return false end
+    task.woken = true
+    make_ready(task)
+    return true
   end
 end
 
@@ -298,10 +304,15 @@ function M.limit(n)
   return setmetatable({ free = n, waiters = {} }, Limit)
 end
 
+-- Wakes the first that still waits, if there is a place for it.
+local function hand_on(limit)
+  local woken = limit.free == 0
+  while not woken and limit.waiters[1] do woken = table.remove(limit.waiters, 1)() end
+end
+
 local function release(limit)
   limit.free = limit.free + 1
-  local wake = table.remove(limit.waiters, 1)
-  if wake then wake() end
+  hand_on(limit)
 end
 
 function Limit:__tostring()
@@ -317,10 +328,12 @@ function Limit:spawn(fn, ...)
   local me = waiting "spawn"
   while self.free == 0 do
     self.waiters[#self.waiters + 1] = waker(me)
-    suspend(me)
+    pause(me)
+    if me.cancelled then hand_on(self) end -- the place it was woken for
+    check_cancelled(me)
   end
-  self.free = self.free - 1
   local task = M.spawn(fn, ...)
+  self.free = self.free - 1
   task.waiters = { function() release(self) end }
   return task
 end
