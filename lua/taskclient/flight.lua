@@ -8,6 +8,8 @@ local host = require "taskclient.host"
 local M = {}
 
 local BEGIN = 1 -- seconds a flight may take to begin
+-- Whether a pcall can be yielded across; where not, an error in a task is the task's end.
+local resumable = _VERSION ~= "Lua 5.1" or rawget(_G, "jit") ~= nil
 
 --- Begins a flight: the caller is the one who does the work.
 ---@param client userdata
@@ -28,11 +30,14 @@ local function bound(flight, work, a, b, c)
   end
 end
 
---- Does the work, where the host can so that the caller's end does not end it.
+--- Does the work, where the host can so that the caller's end does not end it; an error ends
+--- the flight.
 ---@param flight table
 ---@param work function no closure; it gets three arguments
 function M.run(flight, work, a, b, c)
   if flight.apart then return flight.apart(bound(flight, work, a, b, c)) end
+  local co, main = coroutine.running()
+  if resumable or main or not co then return bound(flight, work, a, b, c)() end
   flight.begun = true
   work(a, b, c)
 end

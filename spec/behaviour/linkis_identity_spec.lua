@@ -78,6 +78,23 @@ describe("a login", function()
     client:close()
   end)
 
+  it("that was cut short in the main chunk is nothing for a task to wait for", function()
+    fs:script { { match = "/publicKey", reply = fault.boot(404) },
+      linkis.ok("/login", { userName = "hadoop" }), LIST }
+    local closed = true
+    local client = linkis.client(fs, { timeout = 20, password = function()
+      if closed then error "the vault is closed" end
+      return "pw"
+    end })
+    local function list() return client:call("list", {}) end
+    assert.has_error(list)
+    closed = false
+    local started = core.now()
+    assert.is_table((require("taskclient").run(list)))
+    assert.is_true(core.now() - started < 100)
+    client:close()
+  end)
+
   it("by a token that cannot be looked up for now is tried again", function()
     local away = "Token Authentication Failed, token: x，tokenUser: u, reason: errCode: %d ,desc: x"
     for _, code in ipairs { 15200, 15206 } do
