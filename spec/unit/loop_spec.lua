@@ -256,9 +256,9 @@ describe("taskclient.limit", function()
   it("gives a place to the next in line when the first was cancelled", function()
     for _, moment in ipairs { "while it waits", "when it is woken" } do
       assert.same({ "c", 1 }, { run(function()
-        local gate, b = taskclient.limit(1), nil
+        local gate = taskclient.limit(1)
         gate:spawn(function() sleep(0.02) end)
-        b = spawn(gate.run, gate, function() return "b" end)
+        local b = spawn(gate.run, gate, function() return "b" end)
         sleep(0)
         local c = spawn(gate.run, gate, function() return "c" end)
         sleep(0)
