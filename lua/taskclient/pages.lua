@@ -312,13 +312,7 @@ local function all_given(self, facts)
   return same
 end
 
---- Hands the next page to `use(facts)`, which gives a result and the number of
---- its rows, or nil, err. nil at the end; `nil, err`.
----@param use fun(facts: table): any, any
----@return any result
----@return table|nil err
-function Pages:next(use)
-  if self.over then return nil end
+local function hand_out(self, use)
   local facts, err = obtain(self)
   if not facts then return nil, err end
   if self.before then
@@ -338,6 +332,18 @@ function Pages:next(use)
   self.offset = self.offset + n
   if n ~= self.size then self:close() end
   return result
+end
+
+--- Hands the next page to `use(facts)`, which gives a result and the number of
+--- its rows, or nil, err. nil at the end; `nil, err`.
+---@param use fun(facts: table): any, any
+---@return any result
+---@return table|nil err
+function Pages:next(use)
+  if self.over then return nil end
+  local result, err = hand_out(self, use)
+  if err then drop_ahead(self) end -- the page behind the one that failed
+  return result, err
 end
 
 --- Ends it: nothing is on its way any more.

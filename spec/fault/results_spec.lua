@@ -173,6 +173,20 @@ describe("result sets", function()
       assert.are.equal(2, #all(first_set():rows { page_size = 3 }))
     end)
 
+    it("each once when reading goes on after an error", function()
+      local hidden = page(rows_from(7, 9), { display_prohibited = true, en_msg = "too long" })
+      script {
+        open_page(1, page(rows_from(1, 3))), open_page(2, page(rows_from(4, 6))),
+        open_page(3, hidden, 1), open_page(3, page(rows_from(7, 9))),
+        open_page(4, page(rows_from(10, 12))), open_page(5, page(rows_from(13, 13))),
+      }
+      local cursor, rows = first_set():rows { page_size = 3 }, {}
+      for i = 1, 6 do rows[i] = assert(cursor:read()) end
+      assert.matches("too long", tostring(select(2, cursor:read())))
+      for row in cursor do rows[#rows + 1] = row end
+      assert.are.same(rows_from(1, 13), rows)
+    end)
+
     it("in smaller pages when they are too large, at the same place", function()
       local big = ("x"):rep(25000)
       local served = {}
