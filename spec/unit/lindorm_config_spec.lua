@@ -290,6 +290,8 @@ describe("a builder", function()
       { table = "t", columns = columns, compression = "gzip" } },
     { "'columns' or field 'from'", "table", { table = "t" } },
     { "a reader made by", "table", { table = "t", from = { column = columns } } },
+    { "a reader made by", "table",
+      { table = "t", from = lindorm.table { table = "u", columns = columns } } },
     { "has no column 'b'", "table",
       { table = "t", row = "b", from = lindorm.csv { path = "d/", columns = { "a|int" } } } },
     { "tables lack: INT96", "table", { table = "t", row = "a",

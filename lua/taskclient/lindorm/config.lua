@@ -8,7 +8,8 @@ local types = require "taskclient.lindorm.types"
 
 local M = {}
 
--- config made here -> { kind =, names =, types =, writer = }; nothing of it is sent
+-- config made here -> of a reader { kind =, names =, types = }, of a writer { writer = true };
+-- nothing of it is sent
 local built = setmetatable({}, { __mode = "k" })
 
 --- The file type that goes with a reader made here, or nil.
@@ -238,7 +239,7 @@ end
 
 local function derived_columns(given)
   local made = built[given.from]
-  if not made then
+  if not made or made.writer then
     refuse("table", "field 'from': a reader made by lindorm.csv, .parquet, .orc or .odps expected")
   end
   if given.family and not given.row then
@@ -280,11 +281,11 @@ end
 function M.table(given)
   check_writer(given)
   local columns = given.columns and table_columns(given) or derived_columns(given)
-  local config = keep({
+  local config = {
     namespace = given.namespace or "default", lindormTable = given.table,
     columns = columns, compression = given.compression or "zstd", timestamp = given.timestamp,
-  }, nil, columns)
-  built[config].writer = true
+  }
+  built[config] = { writer = true }
   return config
 end
 
