@@ -93,10 +93,8 @@ local function is_loopback(url)
   return name == "localhost" or name == "[::1]" or name:match "^127%." ~= nil
 end
 
---- Whether secrets would travel in the open.
----@param opts table
----@return boolean
-function M.in_the_open(opts)
+-- Whether secrets would travel in the open.
+local function in_the_open(opts)
   return opts.url:lower():match "^http:" ~= nil and not is_loopback(opts.url)
 end
 
@@ -135,7 +133,7 @@ function M.new(where, service, opts, class, fields, more)
   local fine, client, err = pcall(core.client, service, more, class)
   if not fine then options.again(where, client) end
   if not client then return nil, err end
-  if M.in_the_open(opts) and (opts.password or opts.token) then
+  if in_the_open(opts) and (opts.password or opts.token) then
     if opts.allow_plaintext == false then
       options.raise(where, "a password or token over http; use https")
     end

@@ -11,7 +11,7 @@ local request = require "taskclient.request"
 local M = {}
 
 M.SIZE = 5000           -- rows asked for at once
-M.LARGEST = 100000      -- the server's limit since 1.7
+local LARGEST = 100000  -- the server's limit since 1.7
 local FULL = 0.7        -- a page of that much of the last one's bytes may be full
 local COLUMNS = 500     -- of a column page, the server's limit
 local WIDE_CELLS = 1000000 -- on one page of a set that needs column pages
@@ -53,7 +53,7 @@ function M.open(rs, opts)
   opts = opts or {}
   picker = picker or core.picker(PICKS)
   return setmetatable({
-    rs = rs, client = rs.client, size = math.min(opts.page_size or M.SIZE, M.LARGEST),
+    rs = rs, client = rs.client, size = math.min(opts.page_size or M.SIZE, LARGEST),
     offset = 0, deadline = opts.timeout and core.now() + opts.timeout, once = opts.once,
   }, Pages)
 end

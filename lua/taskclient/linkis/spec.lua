@@ -10,7 +10,7 @@ local M = {}
 
 -- Neither IDE, whose SQL is cut to 5000 rows, nor a heart-beat creator.
 M.CREATOR = "taskclient"
-M.KEY_MEMBER = "taskclient.key"
+local KEY_MEMBER = "taskclient.key"
 
 local RESULT_PATH = "wds.linkis.resultSet.store.path"
 
@@ -63,7 +63,7 @@ local function source_of(spec, key)
     if not text then return nil, why end
     source[tostring(name)] = text
   end
-  source[M.KEY_MEMBER] = key
+  source[KEY_MEMBER] = key
   return source
 end
 
@@ -169,7 +169,7 @@ local function source_of_record(record)
 end
 
 local function names_key(text)
-  return type(text) == "string" and text:find(M.KEY_MEMBER, 1, true) ~= nil
+  return type(text) == "string" and text:find(KEY_MEMBER, 1, true) ~= nil
 end
 
 --- The key that a record carries, or nil.
@@ -178,7 +178,7 @@ end
 function M.key_of(record)
   if not names_key(record.sourceJson) and not names_key(params_text(record)) then return nil end
   local source = source_of_record(record)
-  local key = source and source[M.KEY_MEMBER]
+  local key = source and source[KEY_MEMBER]
   return type(key) == "string" and key or nil
 end
 
@@ -227,7 +227,7 @@ function M.of_record(record)
     startup = without(member(configuration, "startup"), SERVER_MADE),
     special = member(configuration, "special"), runtime = without(runtime, SERVER_MADE),
     result_path = result_path_of(runtime, M.key_of(record)),
-    source = without(source_of_record(record), { [M.KEY_MEMBER] = true, requestIP = true }),
+    source = without(source_of_record(record), { [KEY_MEMBER] = true, requestIP = true }),
   }
   local complaint = options.complaint(spec, M.SCHEMA, "field") or complaint_of(spec)
   if complaint then return nil, complaint end

@@ -26,7 +26,7 @@ local NO_LIST = "the server has no list in which to look for the key; submit wit
 local LARGE = 50000 -- bytes of code that the server puts into a file (linkis-wire 3.1)
 local FIRST_LOOK, LONGEST_LOOK = 0.2, 10 -- seconds between two looks
 
-M.CALL_SCHEMA = { adopt = "boolean", since = "number", deadline = "number" }
+local CALL_SCHEMA = { adopt = "boolean", since = "number", deadline = "number" }
 
 -- Calls `fn(key, record)` for each task that carries a key, newest first, until it gives
 -- something: that; nil at the end; `nil, err`.
@@ -225,7 +225,7 @@ end
 ---@return table|nil err
 function M.submit(client, given, opts)
   spec_module.check(given)
-  options.check("submit", opts, M.CALL_SCHEMA)
+  options.check("submit", opts, CALL_SCHEMA)
   local plan = plan_of(client, given, opts)
   local ok, err = name_user(client, plan)
   if not ok then
