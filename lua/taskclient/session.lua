@@ -162,14 +162,6 @@ local function login(client, session)
   return true
 end
 
--- Waits for a login that another coroutine has begun.
-local function join(client, session, flight)
-  while session.flight == flight and not flights.lost(flight, FLIGHT) do
-    host.current(client).sleep(0.01)
-  end
-  return flight.ok, flight.err
-end
-
 local function land(client, session, flight)
   flight.ok, flight.err = login(client, session)
   if session.flight == flight then session.flight = nil end
@@ -180,7 +172,18 @@ local function land(client, session, flight)
   end
 end
 
-local function single_login(client, session)
+local single_login
+
+-- Waits for a login that another coroutine has begun, and makes it anew where that one broke off.
+local function join(client, session, flight)
+  while session.flight == flight and not flights.lost(flight, FLIGHT) do
+    host.current(client).sleep(0.01)
+  end
+  if not flight.ok and not flight.err then return single_login(client, session) end
+  return flight.ok, flight.err
+end
+
+single_login = function(client, session)
   local flight = session.flight
   if flight and not flights.lost(flight, FLIGHT) then return join(client, session, flight) end
   flight = flights.new(client)

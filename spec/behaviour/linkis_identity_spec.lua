@@ -90,8 +90,29 @@ describe("a login", function()
     assert.has_error(list)
     closed = false
     local started = core.now()
-    assert.is_table((require("taskclient").run(list)))
+    assert.is_table((taskclient.run(list)))
     assert.is_true(core.now() - started < 100)
+    client:close()
+  end)
+
+  it("that raises is made anew by who waited for it", function()
+    fs:script { { match = "/publicKey", reply = fault.boot(404) },
+      linkis.ok("/login", { userName = "hadoop" }), LIST }
+    local closed = true
+    local client = linkis.client(fs, { timeout = 20, password = function()
+      taskclient.sleep(0.05)
+      if closed then
+        closed = false
+        error "the vault is closed"
+      end
+      return "pw"
+    end })
+    local function list() return client:call("list", {}) end
+    taskclient.run(function()
+      local first, second = taskclient.spawn(list), taskclient.spawn(list)
+      assert.is_table((taskclient.join(second)))
+      assert.has_error(function() taskclient.join(first) end)
+    end)
     client:close()
   end)
 
