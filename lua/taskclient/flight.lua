@@ -4,12 +4,11 @@
 
 local core = require "taskclient.core"
 local host = require "taskclient.host"
+local protect = require "taskclient.protect"
 
 local M = {}
 
 local BEGIN = 1 -- seconds a flight may take to begin
--- Whether a pcall can be yielded across; where not, an error in a task is the task's end.
-local resumable = _VERSION ~= "Lua 5.1" or rawget(_G, "jit") ~= nil
 
 --- Begins a flight: the caller is the one who does the work.
 ---@param client userdata
@@ -24,8 +23,8 @@ end
 local function bound(flight, work, a, b, c)
   return function()
     flight.begun = true
-    local fine, why = pcall(work, a, b, c)
-    flight.over = true
+    local fine, why = protect.try(work, a, b, c)
+    flight.over, flight.owner = true, nil
     if not fine then error(why, 0) end
   end
 end
@@ -35,11 +34,9 @@ end
 ---@param flight table
 ---@param work function no closure; it gets three arguments
 function M.run(flight, work, a, b, c)
-  if flight.apart then return flight.apart(bound(flight, work, a, b, c)) end
-  local co, main = coroutine.running()
-  if resumable or main or not co then return bound(flight, work, a, b, c)() end
-  flight.begun = true
-  work(a, b, c)
+  local does = bound(flight, work, a, b, c)
+  if flight.apart then return flight.apart(does) end
+  does()
 end
 
 --- Whether nobody does the work any more. One of our own that we come upon was left

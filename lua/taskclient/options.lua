@@ -135,6 +135,13 @@ local function outside()
   return 1
 end
 
+--- The user's own line, as "script.lua:12".
+---@return string
+function M.place()
+  local info = debug.getinfo(outside(), "Sl")
+  return info.short_src .. ":" .. info.currentline
+end
+
 --- Raises a complaint about an argument, at the user's own line.
 ---@param where string the public function's name: "submit", "wait"
 ---@param complaint string

@@ -3,6 +3,7 @@
 -- coroutine or host happened to step. Knows calls; knows no host.
 
 local core = require "taskclient.core"
+local protect = require "taskclient.protect"
 
 local M = {}
 
@@ -52,7 +53,7 @@ end
 local function told(ok, ...)
   if ok then return ... end
   local report = package.loaded["taskclient.workflow.interrupt"]
-  if report and tostring((...)):find("interrupted!", 1, true) then report.report() end
+  if report and protect.interrupted((...)) then report.report() end
   error((...), 0)
 end
 

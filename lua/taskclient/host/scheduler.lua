@@ -6,6 +6,7 @@ local core = require "taskclient.core"
 local pump = require "taskclient.host.pump"
 local heap = require "taskclient.host.heap"
 local failure = require "taskclient.error"
+local protect = require "taskclient.protect"
 
 local SLICE = 0.2 -- seconds; bounds how late an interrupt is noticed
 local WAITING = {} -- what our own waits yield; anything else is a task giving way
@@ -146,9 +147,8 @@ local function settle(task, ok, ...)
     return
   end
   finish(task, ok, ...)
-  local what = not ok and (...)
   -- Ctrl-C, which LuaJIT raises in whatever runs, is meant for all tasks
-  if type(what) == "string" and what:find "interrupted!$" then error(what, 0) end
+  if not ok and protect.interrupted((...)) then error((...), 0) end
 end
 
 local function resume(task)

@@ -2,6 +2,7 @@
 -- One self-contained file, readable in light and dark. Knows steps and times;
 -- no client, no server.
 local new_error = require("taskclient.error").new
+local options = require "taskclient.options"
 local paint = require "taskclient.view.paint"
 local pretty = require "taskclient.pretty"
 
@@ -146,7 +147,8 @@ local function html_failures(run)
   return #out > 0 and "<h2>What went wrong</h2>\n" .. table.concat(out, "\n") or ""
 end
 
-local function write(path, text)
+local function write(where, path, text)
+  options.argument(where, "path", path, "text")
   local file, why = io.open(path, "wb")
   if not file then return nil, new_error("io", why) end
   local ok
@@ -158,13 +160,13 @@ end
 
 --- Writes the timeline as one SVG file.
 function M.svg(run, path)
-  return write(path, paint.svg(view_of(run), svg_failures(run)))
+  return write("svg", path, paint.svg(view_of(run), svg_failures(run)))
 end
 
 --- Writes timeline, failures and last log lines as one HTML file.
 function M.html(run, path)
   local view = view_of(run)
-  return write(path, paint.page(view, paint.svg(view, nil), html_failures(run)))
+  return write("html", path, paint.page(view, paint.svg(view, nil), html_failures(run)))
 end
 
 --- The run as aligned lines for a terminal.

@@ -7,12 +7,12 @@ local each = require "taskclient.each"
 local difference = require "taskclient.workflow.difference"
 local hide = require "taskclient.hide"
 local hosts = require "taskclient.host"
-local interrupt = require "taskclient.workflow.interrupt"
 local journal = require "taskclient.workflow.journal"
 local json = require "taskclient.json"
 local ledger = require "taskclient.workflow.ledger"
 local new_error = require("taskclient.error").new
 local options = require "taskclient.options"
+local protect = require "taskclient.protect"
 local watch = require "taskclient.workflow.watch"
 
 local M = {}
@@ -47,9 +47,8 @@ end
 
 -- Several tasks that come here together share one fdatasync.
 local function settle(run)
-  local upto, co, main = run.journal.written, coroutine.running()
+  local co, main = coroutine.running()
   if co and not main then hosts.current().sleep(0) end
-  if run.journal.synced >= upto then return true end
   return run.journal:sync()
 end
 
@@ -76,21 +75,11 @@ function M.open(path, opts)
   return nil, err
 end
 
--- The line of the script that is using a name now.
-local function place()
-  local level, info = 3, debug.getinfo(3, "Sl")
-  while info and (info.what == "C" or info.source:find "taskclient[/\\]workflow[/\\]") do
-    level = level + 1
-    info = debug.getinfo(level, "Sl")
-  end
-  return info and info.short_src .. ":" .. info.currentline or "?"
-end
-
 local function use(run, name)
   options.argument("step", "name", name, "text")
   local text, why = json.try(name, "name")
   if not text then options.raise("step", why) end
-  local here, before = place(), run.used[name]
+  local here, before = options.place(), run.used[name]
   if before then
     error(string.format("step '%s' is used twice in this run: at %s and at %s; "
       .. "give it an index, as in '%s 2'", name, before, here, name), 0)
@@ -196,9 +185,8 @@ end
 -- What an earlier process may have sent stays open, whatever this one could not send.
 local function refused(run, plan, err, sent_before)
   if sent_before and err.outcome == "not_sent" then return nil, err end
-  local fields = { err = plain_error(err, plan.clean) }
-  if err.outcome == "unknown" then keep(run, "unknown", plan.name, fields)
-  else note(run, "refused", plan.name, fields) end
+  note(run, err.outcome == "unknown" and "unknown" or "refused", plan.name,
+    { err = plain_error(err, plan.clean) })
   return nil, err
 end
 
@@ -235,19 +223,6 @@ local function look(run, plan, deadline)
   end
 end
 
--- The tasks of this run that the server has, by key: asked once, for a journal may have lost
--- its end. A server without a list leaves the journal alone to know.
-local function existing(run, client)
-  if not run.continued or run.existing[client] then return run.existing[client] or {} end
-  local ids, err = client:submitted(run.ledger.id .. ".", run.ledger.at)
-  if not ids and err.kind ~= "unsupported" then
-    err.outcome = "not_sent"
-    return nil, err
-  end
-  run.existing[client] = ids or {}
-  return run.existing[client]
-end
-
 local function accepted(run, plan, job, keyed)
   note(run, "accepted", plan.name, { id = job.id, handle = job:handle() })
   if not keyed then run.journal:sync() end -- no key would find it again
@@ -267,12 +242,21 @@ local function send(run, plan, keyed)
 end
 
 -- The task that a server with keys has already of an earlier process: job, nil, or nil, err.
+-- All of the run are asked for once, for a journal may have lost its end; a server without a
+-- list leaves the journal alone to know.
 local function earlier(run, plan, deadline)
   local client, attempt = plan.client, plan.attempt
   if attempt.sending then return look(run, plan, deadline) end
-  local ids, err = existing(run, client)
-  local id = ids and ids[attempt.key]
-  return id and client:attach { id = id, key = attempt.key }, err
+  if run.continued and not run.existing[client] then
+    local ids, err = client:submitted(run.ledger.id .. ".", run.ledger.at)
+    if not ids and err.kind ~= "unsupported" then
+      err.outcome = "not_sent"
+      return nil, err
+    end
+    run.existing[client] = ids or {}
+  end
+  local id = run.existing[client] and run.existing[client][attempt.key]
+  return id and client:attach { id = id, key = attempt.key }
 end
 
 --- The second half of `submit`: the task that exists already, or the submit.
@@ -341,7 +325,7 @@ function Run:step(name, fn)
   if attempt and attempt.state == "succeeded" then return attempt.value end
   local ok, err = note(self, "begun", name)
   if not ok then return nil, err end
-  return remember(self, name, interrupt.try(fn))
+  return remember(self, name, protect.try(fn))
 end
 
 -- Writes what a person has decided about a step; `complaint` tells what forbids it.
@@ -400,7 +384,6 @@ end
 ---@return boolean|nil ok
 ---@return table|nil err
 function Run:svg(path)
-  options.argument("svg", "path", path, "text")
   return require("taskclient.view.report").svg(self, path)
 end
 
@@ -409,7 +392,6 @@ end
 ---@return boolean|nil ok
 ---@return table|nil err
 function Run:html(path)
-  options.argument("html", "path", path, "text")
   return require("taskclient.view.report").html(self, path)
 end
 

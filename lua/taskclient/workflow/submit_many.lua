@@ -7,6 +7,7 @@ local hosts = require "taskclient.host"
 local interrupt = require "taskclient.workflow.interrupt"
 local new_error = require("taskclient.error").new
 local options = require "taskclient.options"
+local protect = require "taskclient.protect"
 local retry = require "taskclient.retry"
 local wait = require "taskclient.workflow.wait"
 local watch = require "taskclient.workflow.watch"
@@ -84,7 +85,7 @@ local function wants_retry(many, item)
   local rule, err = many.retry, item.err
   local forbidden = many.counts.stopped or err and err.kind == "submit_unknown"
   if forbidden or item.attempts > rule.times then return false end
-  if rule.when then return watch.protect(rule.when, item, item.attempts) end
+  if rule.when then return protect.call(rule.when, item, item.attempts) end
   if rule.codes or rule.kinds then
     return err ~= nil and (among(rule.codes, err.code) or among(rule.kinds, err.kind))
   end
@@ -146,7 +147,7 @@ local function prepare(many, item)
 end
 
 local function name_of(many, spec, index)
-  if type(many.name) == "function" then return watch.protect(many.name, spec, index) end
+  if type(many.name) == "function" then return protect.call(many.name, spec, index) end
   return (many.name or "submit_many") .. " " .. index
 end
 
@@ -157,9 +158,7 @@ local function next_item(many)
     return nil
   end
   local index = many.counts.total + 1
-  if type(spec) ~= "table" then
-    error(string.format("submit_many: spec %d: table expected, got %s", index, type(spec)), 0)
-  end
+  options.argument("submit_many", "spec " .. index, spec, "table")
   many.counts.total = index
   return { index = index, spec = spec, attempts = 1,
     name = many.journal and name_of(many, spec, index) or nil }

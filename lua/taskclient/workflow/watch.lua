@@ -6,8 +6,8 @@ local core = require "taskclient.core"
 local each = require "taskclient.each"
 local flights = require "taskclient.flight"
 local hosts = require "taskclient.host"
-local interrupt = require "taskclient.workflow.interrupt"
 local options = require "taskclient.options"
+local protect = require "taskclient.protect"
 local retry = require "taskclient.retry"
 
 local M = {}
@@ -27,7 +27,7 @@ M.PATIENCE = 60             -- a server may ask for more, with Retry-After, up t
 M.ended = require("taskclient.job").ENDED
 local PERMANENT = { auth = true, closed = true, unsupported = true, memory = true }
 
--- Groups by client: { items = set, count =, flight = the round that goes on }.
+-- Groups by client: { items = set, count =, flight = the last round }.
 local groups = setmetatable({}, { __mode = "k" })
 -- By job: { path = journal of its run, tell = fn(job, entry, changed) }, called at all that is
 -- learned of the job.
@@ -39,13 +39,6 @@ Watch.__index = Watch
 --- True for an error after which asking again is pointless.
 function M.permanent(err)
   return PERMANENT[err.kind] or (err.kind == "tls" and err.retryable == false) or false
-end
-
---- Calls the caller's function, for one value; its error keeps its traceback.
-function M.protect(fn, ...)
-  local ok, value = interrupt.try(fn, ...)
-  if not ok then error(value, 0) end
-  return value
 end
 
 ---@param where string the public function's name
@@ -113,7 +106,7 @@ local function delay(item, failed, jitter)
   item.attempt = item.attempt + 1
   if type(poll) == "number" then return poll end
   if poll then
-    local seconds = M.protect(poll, item.attempt, core.now() - item.since)
+    local seconds = protect.call(poll, item.attempt, core.now() - item.since)
     if type(seconds) == "number" and seconds >= 0 then return seconds end
     error("the function given as 'poll' must give seconds, not " .. tostring(seconds), 0)
   end
@@ -127,7 +120,7 @@ end
 -- the item's own watch.
 local function schedule(item, entry, jitter)
   local err, now = entry.err, core.now()
-  local fine, wait = interrupt.try(delay, item, err ~= nil, jitter)
+  local fine, wait = protect.try(delay, item, err ~= nil, jitter)
   if not fine then item.raised, wait = wait, 0 end
   wait = math.max(0.01, wait)
   if err and err.retry_after then
@@ -160,10 +153,8 @@ local function look(group, client, deadline)
 end
 
 local function round(group, client, deadline)
-  local flight = flights.new(client)
-  group.flight = flight
-  flights.run(flight, look, group, client, deadline)
-  if group.flight == flight then group.flight = nil end
+  group.flight = flights.new(client)
+  flights.run(group.flight, look, group, client, deadline)
 end
 
 -- True while another coroutine is in the middle of a round for this client;
@@ -193,7 +184,7 @@ local function pump_log(item)
     if err then return false, err end
     if not lines then return true end
     for i, line in ipairs(lines) do
-      M.protect(item.watch.opts.on_log, item.job, line, notes and notes[i])
+      protect.call(item.watch.opts.on_log, item.job, line, notes and notes[i])
     end
     if #lines == 0 then return false end
   end
@@ -214,7 +205,7 @@ end
 local function progress(item, entry, err)
   local watch = item.watch
   if not watch.opts.on_progress then return end
-  M.protect(watch.opts.on_progress, item.job, {
+  protect.call(watch.opts.on_progress, item.job, {
     fraction = entry.progress, state = entry.state, native = entry.native, err = err,
     elapsed = core.now() - item.since, total = watch.total,
     done = watch.done + (M.ended[entry.state] and 1 or 0),
@@ -225,20 +216,9 @@ local function tell(item, entry, changed)
   local opts = item.watch.opts
   if item.observer then item.observer.tell(item.job, entry, changed) end
   if changed and opts.on_state then
-    M.protect(opts.on_state, item.job, entry.state, entry.native)
+    protect.call(opts.on_state, item.job, entry.state, entry.native)
   end
   progress(item, entry)
-end
-
--- No news is told too: a wait goes on through any outage, but not in silence.
-local function tell_trouble(item, err)
-  progress(item, { state = item.seen or "unknown", native = item.seen_native,
-    progress = item.fraction }, err)
-end
-
-local function failure(item, entry)
-  local err, cause = item.job:error(entry.info)
-  return err or cause
 end
 
 -- Takes what a round has brought for this item.
@@ -251,7 +231,9 @@ local function take(item, entry)
     if M.permanent(entry.err) or gone(item, entry.err) then
       return watch:finish(item, nil, nil, entry.err)
     end
-    return tell_trouble(item, entry.err)
+    -- no news is told too: a wait goes on through any outage, but not in silence
+    return progress(item, { state = item.seen or "unknown", native = item.seen_native,
+      progress = item.fraction }, entry.err)
   end
   item.gone, item.last_err = nil, nil
   local changed = entry.state ~= item.seen or entry.native ~= item.seen_native
@@ -259,7 +241,10 @@ local function take(item, entry)
   local ended = M.ended[entry.state]
   local log_err
   if watch.opts.on_log then log_err = select(2, (ended and drain_log or pump_log)(item)) end
-  entry.failure = ended and entry.state ~= "succeeded" and failure(item, entry) or nil
+  if ended and entry.state ~= "succeeded" then
+    local err, cause = item.job:error(entry.info)
+    entry.failure = err or cause
+  end
   tell(item, entry, changed)
   if ended then watch:finish(item, entry.state, entry.native, entry.failure or log_err) end
 end
