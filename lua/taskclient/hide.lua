@@ -12,15 +12,26 @@ local GIVE = { "passw", "passphrase", "secret", "token", "credential", "cookie",
 local NAME = { "%f[%a]pass%f[%A]", "%f[%a]pw%f[%A]", "%f[%a]auth%f[%A]", "%f[%a][as]k%f[%A]" }
 for _, word in ipairs(GIVE) do NAME[#NAME + 1] = word end
 
---- Is what bears this name a secret?
----@param name string
----@return boolean
-function M.named(name)
-  name = name:lower()
+local function names_secret(name)
   for _, word in ipairs(NAME) do
     if name:find(word) then return true end
   end
   return false
+end
+
+local known, count = {}, 0 -- names that were asked for: one spec has the same as the next
+local MOST = 1000
+
+--- Is what bears this name a secret?
+---@param name string
+---@return boolean
+function M.named(name)
+  local secret = known[name]
+  if secret ~= nil then return secret end
+  if count == MOST then known, count = {}, 0 end
+  secret = names_secret(name:lower())
+  known[name], count = secret, count + 1
+  return secret
 end
 
 -- Where the value begins that a secret's name is given: `name = x`, `"name": "x"`,
@@ -70,6 +81,7 @@ function M.text(text, secrets)
   for _, value in ipairs(secrets or {}) do
     text = text:gsub((value:gsub("%W", "%%%0")), HIDDEN)
   end
+  if not text:find "[%s=:<>!]" then return text end -- nothing is given without
   local lower = text:lower()
   for _, word in ipairs(GIVE) do
     if lower:find(word) then
