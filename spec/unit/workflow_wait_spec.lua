@@ -360,6 +360,27 @@ describe("waiting", function()
       fakes.host.sleep = real
     end
 
+    it("keeps a deadline while another's round goes on, after one look at least", function()
+      server.plan = function() return { run = 5 } end
+      local jobs, began, slow = submit(linkis, 2), fakes.clock, true
+      server.down = function() -- the first round hangs
+        if not slow then return end
+        slow = false
+        fakes.host.sleep(50)
+      end
+      local waited
+      run_all {
+        function() assert.are.equal("succeeded", (wait.wait(jobs[1]))) end,
+        function()
+          local state, err = wait.wait(jobs[2], { timeout = 1 })
+          assert.is_nil(state)
+          assert.are.equal("timeout", err.kind)
+          waited = fakes.clock - began
+        end,
+      }
+      assert.is_true(waited < 3, waited .. " s")
+    end)
+
     it("shares the rounds of a client", function()
       server.plan = function() return { run = 60 } end
       local tasks, ended = {}, 0

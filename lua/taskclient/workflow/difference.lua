@@ -53,16 +53,14 @@ local function fits(text, hidden)
   return text:find("^" .. pattern .. "$") ~= nil
 end
 
--- What is hidden in one of them is not compared: a client learns some secrets late.
-local function same(old, new)
-  return old == new or old and new and (fits(new, old) or fits(old, new))
-end
-
 --- Text that tells the differences of two forms, or nil when there are none.
 function M.tell(old, new)
   local list = {}
   for name, was in each(old) do
-    if not same(was, new[name]) then list[#list + 1] = name end
+    -- what is hidden in one of them is not compared: a client learns some secrets late
+    local is = new[name]
+    local same = is == was or is and (fits(is, was) or fits(was, is))
+    if not same then list[#list + 1] = name end
   end
   for name in each(new) do
     if old[name] == nil then list[#list + 1] = name end

@@ -20,6 +20,7 @@ local POLL = {
 local POLL_WITH_LOG = 2     -- longest delay while log lines are wanted
 local GONE_TIMES, GONE_SECONDS = 3, 60
 local HOLDER_MAX = 120      -- a round that takes longer is no longer waited for
+local GRACE = 0.5           -- the least time for a job's first look
 local LOG_BURST = 50        -- log requests in one look
 local LOG_TRIES = 5         -- for the lines of a job that has ended
 
@@ -239,8 +240,7 @@ local function take(item, entry)
   local changed = entry.state ~= item.seen or entry.native ~= item.seen_native
   item.seen, item.seen_native, item.fraction = entry.state, entry.native, entry.progress
   local ended = M.ended[entry.state]
-  local log_err
-  if watch.opts.on_log then log_err = select(2, (ended and drain_log or pump_log)(item)) end
+  local log_err = watch.opts.on_log and select(2, (ended and drain_log or pump_log)(item)) or nil
   if ended and entry.state ~= "succeeded" then
     local err, cause = item.job:error(entry.info)
     entry.failure = err or cause
@@ -281,7 +281,7 @@ local function step(watch, limit)
     local patience = 0.05 + group.count * 1e-4
     sleep(watch, item.host, patience + 0.2 * (item.interval or 0) * retry.random())
   elseif item.due <= now then
-    local grace = item.attempt == 0 and now + 0.5 or 0
+    local grace = item.attempt == 0 and now + GRACE or 0
     round(group, item.client, watch.deadline and math.max(watch.deadline, grace))
   else
     sleep(watch, item.host, math.min(item.due, limit or item.due) - now)
@@ -299,8 +299,9 @@ function Watch:next(limit)
       self.queue[self.head], self.head = nil, self.head + 1
       return item
     end
-    local first = self.items[1]
-    if not first or core.now() >= limit and first.attempt > 0 then return nil end
+    local first, now = self.items[1], core.now()
+    local tried = first and (first.attempt > 0 or busy(first.group) and now > first.since + GRACE)
+    if not first or now >= limit and tried then return nil end
     step(self, limit)
   end
 end
