@@ -48,6 +48,7 @@ local function look(self)
     status.job_id = self.job.id
     return nil, status
   end
+  if status == nil then return nil, history.without_task(self.job.id) end
   local ended = job_module.ENDED[history.state(status)] or false
   self.was_running = self.was_running or not ended
   self.looked, self.ended = true, ended

@@ -176,6 +176,15 @@ describe("a server built from the page", function()
     fs:script { { match = "/user/", reply = fault.linkis "null" }, linkis.get() }
     assert.equals("running", (linkis.client(fs, { password = "pw" }):attach(12):status()))
   end)
+
+  it("may say yes and hold no task: that is no log without lines", function()
+    for _, follow in ipairs { false, true } do
+      fs:script { linkis.ok("/jobhistory/", '{"task":null}') }
+      local line, err = client:attach(12):logs({ follow = follow, timeout = 1 }):read()
+      assert.is_nil(line)
+      assert.equals(follow and "timeout" or "protocol", err.kind)
+    end
+  end)
 end)
 
 describe("a service that is away for now", function()

@@ -174,7 +174,10 @@ local function with_id(err, id)
   return err
 end
 
-local function without_task(id)
+--- The err of a reply that says yes and holds no task.
+---@param id integer
+---@return table err
+function M.without_task(id)
   return failure.new("protocol", "the reply holds no task", { operation = "get", job_id = id })
 end
 
@@ -189,7 +192,7 @@ function M.get(client, id, opts)
   if not data then return nil, with_id(err, id) end
   local task = type(data) == "table" and data.task
   if type(task) == "table" then return M.record(task) end
-  return nil, without_task(id)
+  return nil, M.without_task(id)
 end
 
 --- What a record says, as the entry of a poll.
@@ -223,7 +226,7 @@ function M.glance(client, id, opts)
   local _, ok, status, progress, exec, creator = request.send(client, "get",
     { id = M.id_text(id) }, { pick = pick, deadline = opts and opts.deadline })
   if not ok then return { err = with_id(status, id) } end
-  if status == nil then return { err = without_task(id) } end
+  if status == nil then return { err = M.without_task(id) } end
   return {
     state = M.state(status), native = M.text(status),
     progress = M.fraction(progress), stronger = exec, creator = M.text(creator),
