@@ -92,4 +92,16 @@ describe("luv", function()
     uv.run()
     assert.equal(1, id)
   end)
+
+  it("is not loaded in a coroutine, where nothing could be resumed from it", function()
+    local luv, ours = package.loaded.luv, package.loaded["taskclient.host.luv"]
+    package.loaded.luv, package.loaded["taskclient.host.luv"] = nil, nil
+    local ok, err
+    coroutine.wrap(function()
+      ok, err = pcall(taskclient.linkis, { host = "luv", url = fs.url, user = "u", token = "t" })
+    end)()
+    package.loaded.luv, package.loaded["taskclient.host.luv"] = luv, ours
+    assert.is_false(ok)
+    assert.is_truthy(err:find('write require "luv" where the script begins', 1, true))
+  end)
 end)

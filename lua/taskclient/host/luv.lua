@@ -4,6 +4,17 @@
 
 local core = require "taskclient.core"
 local pump = require "taskclient.host.pump"
+-- the coroutine that may yield here, or nil in the main chunk
+local function running()
+  local co, main = coroutine.running()
+  return not main and co or nil
+end
+
+-- luv calls back, for good, in the coroutine that loads it: one that waits cannot
+-- be resumed from there, and Lua may crash.
+if not package.loaded.luv and running() then
+  error("luv must not be loaded in a coroutine; write require \"luv\" where the script begins", 0)
+end
 local uv = require "luv"
 
 local M = { name = "luv" }
@@ -31,12 +42,6 @@ local function resume(co)
   if coroutine.status(co) == "dead" then return end -- it died where it could not wait
   local ok, why = coroutine.resume(co)
   if not ok then error(debug.traceback(co, why), 0) end
-end
-
--- the coroutine that may yield here, or nil in the main chunk
-local function running()
-  local co, main = coroutine.running()
-  return not main and co or nil
 end
 
 -- has start(wake) call wake later; returns when it did
