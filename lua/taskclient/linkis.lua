@@ -388,6 +388,12 @@ local function credentials(where, given, opts)
   if (opts.token or opts.password) and not opts.user then
     options.raise(where, "option 'user' is missing beside the token or password")
   end
+  for _, name in ipairs { "user", "token" } do -- they become headers
+    if type(opts[name]) == "string" and opts[name]:find "%c" then
+      options.raise(where, "option '" .. name
+        .. "': no control characters (a newline at its end?)")
+    end
+  end
   if opts.proxy_user and not opts.password and not (opts.token and opts.token_login) then
     options.raise(where, "option 'proxy_user' needs a session: give a password, or token_login")
   end

@@ -48,6 +48,10 @@ local function token_headers(client, session)
   local token, err = reveal(session.secret, "token")
   if not token then return nil, err end
   client:hide(token)
+  if token:find "%c" then
+    return nil, failure.new("auth", "token: the function gave a control character "
+      .. "(a newline at its end?)", { retryable = false })
+  end
   local list = {}
   for i, header in ipairs(core.fields(client).headers) do list[i] = header end
   list[#list + 1] = { "Token-Code", core.secret(token) }

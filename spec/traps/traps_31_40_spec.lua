@@ -118,12 +118,14 @@ describe("trap", function()
     assert.matches("^GET %S+ HTTP/1%.1\r\n", bytes)
     assert.has_error(function() linkis.client(fs, { token = "" }) end)
     assert.has_error(function() linkis.client(fs, { user = "" }) end)
-    local mute = linkis.client(fs, { token = function() return "" end })
-    fs:script { LIST }
-    local data, err = mute:call("list", {})
-    assert.is_nil(data)
-    assert.equals("auth", err.kind)
-    assert.equals(0, #fs:requests())
+    for _, text in ipairs { "", "code\n" } do
+      local odd = linkis.client(fs, { token = function() return text end })
+      fs:script { LIST }
+      local data, err = odd:call("list", {})
+      assert.is_nil(data)
+      assert.equals("auth", err.kind)
+      assert.equals(0, #fs:requests())
+    end
   end)
 
   it("37: a cookie never stands beside a token", function()
