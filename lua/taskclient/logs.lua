@@ -192,7 +192,7 @@ local PERMANENT = { auth = true, closed = true, unsupported = true, memory = tru
 -- Whether a failure is worth waiting out. The first one in a row starts the clock.
 local function bearable(self, err)
   if not self.opts.follow or PERMANENT[err.kind] or err.retryable == false then return false end
-  self.failing = self.failing or core.now()
+  self.failing, self.trouble = self.failing or core.now(), self.trouble or err
   return core.now() - self.failing < PATIENCE
 end
 
@@ -230,15 +230,17 @@ local function wait_turn(self)
 end
 
 local function timed_out(self)
-  return failure.new("timeout", "the log did not end in time; the cursor can go on",
-    { operation = "logs", job_id = self.job.id })
+  local cause = self.trouble
+  return failure.new("timeout", "the log did not end in time; the cursor can go on"
+    .. (cause and "; " .. tostring(cause) or ""),
+    { operation = "logs", job_id = self.job.id, cause = cause })
 end
 
 -- One round: true, or nil, err when the reader must be told.
 local function advance(self)
   local word, err = round(self)
   if not word and not bearable(self, err) then return nil, err end
-  if word then self.failing = nil end
+  if word then self.failing, self.trouble = nil, nil end
   if word and satisfied(self, word) then self.done = true end
   schedule(self, word or "wait")
   return true

@@ -183,6 +183,7 @@ describe("a server built from the page", function()
       local line, err = client:attach(12):logs({ follow = follow, timeout = 1 }):read()
       assert.is_nil(line)
       assert.equals(follow and "timeout" or "protocol", err.kind)
+      assert.matches("the reply holds no task", tostring(err))
     end
   end)
 end)
