@@ -71,6 +71,11 @@ describe("a wrong argument", function()
       function() taskclient.lindorm { url = "http://a", states = { A = "done" } } end },
     { "lindorm.csv", "field 'columns' is missing", function() taskclient.lindorm.csv {} end },
     { "lindorm.table", "lindorm.table", function() taskclient.lindorm.table { table = "t" } end },
+    { "run:submit { key }", "field 'key' is the run's own", function()
+      run:submit("a", linkis, { code = "x", run_type = "sql", engine = "spark-3", key = "k" })
+    end },
+    { "run:step", "a step's value must be what JSON can hold",
+      function() run:step("b", function() return print end) end },
     { "submit()", "spec: table expected, got nothing", function() linkis:submit() end },
     { "submit by a dot", "is it called as client:submit?", function()
       linkis.submit { code = "x", run_type = "sql", engine = "spark-3" }

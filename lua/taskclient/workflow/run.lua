@@ -116,7 +116,9 @@ end
 ---@private
 function Run:prepare(name, client, spec, again)
   client:check_spec(spec) -- what can never go out is no step
-  if spec.key ~= nil then error("submit: field 'key' is the run's own; leave it out", 0) end
+  if spec.key ~= nil then
+    options.raise("submit", "field 'key' is the run's own; leave it out")
+  end
   if not again then use(self, name) end
   local form, clean = difference.form(spec, client)
   local plan = { name = name, client = client, spec = spec, clean = clean }
@@ -305,7 +307,7 @@ local function remember(run, name, ok, value, err)
   end
   if value == nil then value = true end
   local text, why = json.try(value, "step '" .. name .. "'")
-  if not text then error(why .. ": a step's value must be what JSON can hold", 0) end
+  if not text then options.raise("step", why .. ": a step's value must be what JSON can hold") end
   value = core.decode(text)
   ok, err = keep(run, "done", name, { value = value })
   if not ok then return nil, err end
