@@ -52,15 +52,18 @@ local function count_lines(path)
   return last == "\n" and lines or lines + 1
 end
 
--- A zip file ends with its directory; one that was cut does not.
-local function is_whole_zip(path)
-  local file = io.open(path, "rb")
-  if not file then return false end
-  local size = file:seek "end"
+-- What is wrong with a spreadsheet, or nil. It is a zip file, which ends with its
+-- directory; one that was cut does not.
+local function missing_end(path)
+  local file, why = io.open(path, "rb")
+  if not file then return why end
+  local head, size = file:read(2), file:seek "end"
   file:seek("set", math.max(0, size - 66000))
   local tail = file:read "*a" or ""
   file:close()
-  return tail:find("PK\5\6", 1, true) ~= nil
+  if head and head ~= "PK" then return "the answer is no spreadsheet" end
+  return not tail:find("PK\5\6", 1, true) and "the export was cut: the spreadsheet has no end"
+    or nil
 end
 
 -- Has `get` write a file beside the path, which takes its place once `missing`
@@ -75,17 +78,13 @@ local function take(job, path, opts, get, missing)
   local what = missing(temp)
   if what then
     os.remove(temp)
-    return refused(job, path, "protocol", "the export was cut: " .. what)
+    return refused(job, path, "protocol", what)
   end
   local ok
   ok, err = core.place(temp, path, opts.overwrite)
   if ok then return bytes end
   os.remove(temp)
   return refused(job, path, err.kind, err.message)
-end
-
-local function missing_end(path)
-  return not is_whole_zip(path) and "the spreadsheet has no end" or nil
 end
 
 -- The rows of a CSV against the server's own count. A newline in a cell can only
@@ -96,7 +95,7 @@ local function missing_rows(rs, opts, path)
   local lines = total and count_lines(path)
   local expected = lines and math.min(total, opts.limit or ALL)
   if not lines or lines >= expected + 1 then return nil end
-  return ("%d of %d rows came"):format(math.max(0, lines - 1), expected)
+  return ("the export was cut: %d of %d rows came"):format(math.max(0, lines - 1), expected)
 end
 
 local function set_args(rs, opts, format)

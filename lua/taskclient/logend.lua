@@ -78,9 +78,13 @@ end
 
 -- By pages of /log ----------------------------------------------------------------
 
+-- Lines that came live are not known to be the file's first ones.
 local function missing(cursor, why, cause)
-  return failure.new(cause and cause.kind or "service",
-    ("lines from %d on are missing: %s"):format(cursor.follower.settled + 1, why),
+  local settled = cursor.follower.settled
+  local what = cursor.given > settled
+    and ("lines may be missing beside the %d that came"):format(cursor.given)
+    or ("lines from %d on are missing"):format(settled + 1)
+  return failure.new(cause and cause.kind or "service", what .. ": " .. why,
     { operation = "logs", job_id = cursor.job.id, code = cause and cause.code, cause = cause,
       path = cursor.path, retryable = cause and cause.retryable })
 end

@@ -550,8 +550,13 @@ describe("result sets", function()
       local bytes, err = export("PK\3\4 and so on", DISPOSITION, nil, dir .. "/e.xlsx")
       assert.is_nil(bytes)
       assert.are.equal("protocol", err.kind)
+      assert.matches("the spreadsheet has no end", err.message)
       local query = fs:requests("resultsetToExcel")[1].target
       assert.is_truthy(query:find("outputFileType=xlsx", 1, true))
+      bytes, err = export("id,name\n1,x\n", DISPOSITION, nil, dir .. "/e.xlsx")
+      assert.is_nil(bytes)
+      assert.equal("protocol", err.kind)
+      assert.matches("the answer is no spreadsheet", err.message)
       assert(export("PK\3\4 … PK\5\6\0\0", DISPOSITION, { format = "xlsx" }, dir .. "/e2.xlsx"))
     end)
 

@@ -189,6 +189,18 @@ describe("job:logs", function()
       assert.is_truthy(err.message:find("lines from 1 on are missing", 1, true))
     end)
 
+    it("calls no line missing that it gave while the job ran", function()
+      server:add(10)
+      local cursor = open { follow = true }
+      assert.are.equal("line 1", (cursor:read()))
+      server:finish()
+      server.refuse_file = failure.new("http", "no such path", { http_status = 404 })
+      server.refuse_log = service_error "The job you just executed has ended."
+      local lines, err = read_all(cursor)
+      local came = ("lines may be missing beside the %d that came"):format(#lines + 1)
+      assert.is_truthy(err.message:find(came, 1, true), err.message)
+    end)
+
     it("does not take another job's log for its own", function()
       server.log:add "2026-11-22 01:50:32.050 INFO Job with jobId : 99 and execID : x submitted "
       server:add(10)
