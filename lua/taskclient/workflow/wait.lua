@@ -20,7 +20,8 @@ M.options = {
 ---  (default: 1 growing to 10 for Linkis, to 30 for Lindorm, ±20 %)
 ---@field on_progress? fun(job, progress) at every look; progress: fraction, state, elapsed,
 ---   done, total; err while the server gives no answer, beside the last known state
----@field on_log? fun(job, line: string, note: table) note: level, late
+---@field on_log? fun(job, line: string, note: table) note: level, late; of a log that cannot be
+---   had to its end the err stands beside "succeeded"
 ---@field on_state? fun(job, state: string, native: string) at every change
 ---@field on_interrupt? "leave"|"abort"|fun(jobs: table) what Ctrl-C does (default "leave": says
 ---   how to attach)
