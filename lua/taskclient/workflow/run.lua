@@ -116,9 +116,7 @@ end
 ---@private
 function Run:prepare(name, client, spec, again)
   client:check_spec(spec) -- what can never go out is no step
-  if spec.key ~= nil then
-    options.raise("submit", "field 'key' is the run's own; leave it out")
-  end
+  if spec.key then options.raise("submit", "field 'key' is the run's own; leave it out") end
   if not again then use(self, name) end
   local form, clean = difference.form(spec, client)
   local plan = { name = name, client = client, spec = spec, clean = clean }
