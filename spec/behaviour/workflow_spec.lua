@@ -168,7 +168,7 @@ describe("workflow", function()
       local before = wait.now()
       child:signal "INT"
       child:wait(10)
-      assert.is_true(wait.now() - before < 1)
+      assert.is_true(wait.now() - before < 5) -- of the 30 that the job takes
       local said = child:err()
       child:stop()
       local job = assert(linkis:attach(tonumber(id)))

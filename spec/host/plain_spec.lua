@@ -57,29 +57,38 @@ describe("Ctrl-C in a plain script", function()
     return process.start({ lua, path }, { env = env })
   end
 
-  local function interrupt(child)
-    local before = wait.now()
-    child:signal "INT"
-    child:wait(10)
-    local seconds = wait.now() - before
-    local said = child:err()
-    child:stop()
-    assert.is_true(seconds < LIMIT + SPARE, ("ended after %.2f s"):format(seconds))
-    assert.matches("interrupted!", said)
-    return said
+  -- begin() gives a child that is at the moment, and what else the spec wants of it;
+  -- gives what the child said and the rest. A machine that stood still is asked again.
+  local function interrupt(begin)
+    local seconds
+    for _ = 1, 5 do
+      local child, id, client = begin()
+      local before = wait.now()
+      child:signal "INT"
+      child:wait(10)
+      seconds = wait.now() - before
+      local said = child:err()
+      child:stop()
+      assert.matches("interrupted!", said)
+      if seconds < LIMIT + SPARE then return said, id, client end
+      if client then client:attach(id):abort() client:close() end
+    end
+    error(("ended after %.2f s"):format(seconds), 2)
   end
 
   for _, lua in ipairs(LUAS) do
     for moment, text in pairs(MOMENTS) do
       it(("ends it at once: %s, %s"):format(lua, moment), function()
         if not here(lua) then return pending(lua .. " is not here") end
-        local asked = #fs:requests()
-        local child = start(lua, text, { TASKCLIENT_LINKIS_URL = fs.url,
-          TASKCLIENT_LINKIS_USER = "u", TASKCLIENT_LINKIS_TOKEN = "t" })
-        wait.eventually(function()
-          return child:out():find "begun" and (text:find "sleep" or #fs:requests() > asked)
-        end, 20, "the moment")
-        interrupt(child)
+        interrupt(function()
+          local asked = #fs:requests()
+          local child = start(lua, text, { TASKCLIENT_LINKIS_URL = fs.url,
+            TASKCLIENT_LINKIS_USER = "u", TASKCLIENT_LINKIS_TOKEN = "t" })
+          wait.eventually(function()
+            return child:out():find "begun" and (text:find "sleep" or #fs:requests() > asked)
+          end, 20, "the moment")
+          return child
+        end)
       end)
     end
 
@@ -98,8 +107,8 @@ describe("Ctrl-C in a plain script", function()
 
     it("leaves the job and says how to attach: " .. lua, function()
       if not here(lua) then return pending(lua .. " is not here") end
-      local child, id, client = waiting '"leave"'
-      assert.matches("client:attach(" .. id .. ")", interrupt(child), 1, true)
+      local said, id, client = interrupt(function() return waiting '"leave"' end)
+      assert.matches("client:attach(" .. id .. ")", said, 1, true)
       local job = client:attach(id)
       assert.equal("running", (job:status()))
       job:abort()
@@ -108,17 +117,19 @@ describe("Ctrl-C in a plain script", function()
 
     it("aborts the job where that is asked: " .. lua, function()
       if not here(lua) then return pending(lua .. " is not here") end
-      local child, id, client = waiting '"abort"'
-      assert.matches("abort", interrupt(child))
+      local said, id, client = interrupt(function() return waiting '"abort"' end)
+      assert.matches("abort", said)
       assert.equal("cancelled", (client:attach(id):status()))
       client:close()
     end)
 
     it("calls the function with the jobs: " .. lua, function()
       if not here(lua) then return pending(lua .. " is not here") end
-      local child, id, client = waiting
-        'function(jobs) io.stderr:write("jobs ", #jobs, " ", tostring(jobs[1].id), "\\n") end'
-      assert.matches("jobs 1 " .. id, interrupt(child), 1, true)
+      local said, id, client = interrupt(function()
+        return waiting
+          'function(jobs) io.stderr:write("jobs ", #jobs, " ", tostring(jobs[1].id), "\\n") end'
+      end)
+      assert.matches("jobs 1 " .. id, said, 1, true)
       client:attach(id):abort()
       client:close()
     end)
