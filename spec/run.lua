@@ -5,7 +5,7 @@
 local BUSTED = "/usr/bin/busted"
 -- seconds for one busted; sanitizers have a build of their own, and are slow
 local LIMIT = os.getenv "TASKCLIENT_TORTURE" and 14400 or os.getenv "TASKCLIENT_BUILD" and 3600
-  or 840
+  or 2400
 
 local RUNS = {
   { lua = "lua5.4",

@@ -3,6 +3,7 @@
 
 local fault = require "spec.support.fault"
 local taskclient = require "taskclient"
+local wait = require "spec.support.wait"
 
 local core = require "taskclient.core"
 local uv = require "luv"
@@ -37,16 +38,12 @@ describe("luv", function()
     return core.now() - acted
   end
 
-  -- a measure that the machine spoilt by standing still is taken again
   local function soon(measure)
-    local took
-    for _ = 1, 5 do
-      took = measure()
-      if took < SOON then return end
+    wait.within(SOON, function()
       client:close()
       open()
-    end
-    error(("the loop ended %.3f s later"):format(took), 2)
+      return measure()
+    end)
   end
 
   local function err_of(call)

@@ -7,7 +7,7 @@ local HOSTS = { "plain", "loop", "luv", "cqueues", "copas", "nginx", "nginx-tick
 local LUAS = { "lua5.1", "lua5.2", "lua5.3", "lua5.4", "lua5.5", "luajit" }
 local AT_ONCE = 8 -- they wait most of the time
 local unpack = table.unpack -- luacheck: ignore 143
-local LIMIT = 200 -- seconds for one pair
+local LIMIT = 600 -- seconds for one pair
 
 local NEEDS = { luv = "luv", cqueues = "cqueues", copas = "copas" }
 
