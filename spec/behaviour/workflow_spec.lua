@@ -50,7 +50,8 @@ describe("workflow", function()
 
   it("goes on for the others when a task that waits is cancelled", function()
     taskclient.run(function()
-      local jobs = { assert(linkis:submit(shell "sleep 0.5")), assert(linkis:submit(shell "true")) }
+      local jobs = {}
+      for i = 1, 2 do jobs[i] = assert(linkis:submit(shell "sleep 2")) end
       local states, tasks = {}, {}
       for i = 1, 4 do
         tasks[i] = taskclient.spawn(function() states[i] = jobs[i % 2 + 1]:wait(FAST) end)
@@ -67,7 +68,7 @@ describe("workflow", function()
   end)
 
   it("leaves a job alone at the deadline; its handle finds it again", function()
-    local job = assert(linkis:submit(shell "sleep 2"))
+    local job = assert(linkis:submit(shell "sleep 4"))
     local state, err = job:wait { timeout = 0.3, poll = 0.1 }
     assert.is_nil(state)
     assert.are.equal("timeout", err.kind)
@@ -213,7 +214,7 @@ describe("workflow", function()
       finally(function() own:stop() end)
       local client = assert(taskclient.linkis { url = own.url, user = own.user,
         password = own.password })
-      local job = assert(client:submit(shell "sleep 1; echo done"))
+      local job = assert(client:submit(shell "sleep 3; echo done"))
       local polls = 0
       local state = job:wait { timeout = 60, poll = function(attempt)
         polls = attempt
