@@ -162,13 +162,36 @@ static int forked (lua_State *L, const tc_call *call) {
                  call->operation->name);
 }
 
+/* A reply refused for its characters alone is made whole, where the client may
+   lose those; false when there is nothing of the kind, or no memory. */
+static bool mend (tc_call *call) {
+  const tc_buffer *body = &reply_of(call)->body;
+  const tc_envelope *e = &call->verdict.envelope;
+  tc_buffer mended;
+  if (!call->client->lossy || !call->verdict.read ||
+      e->shape != TC_SHAPE_BROKEN || e->fault != TC_JSON_UTF8)
+    return false;
+  tc_buffer_init(&mended, (size_t)-1);
+  if (tc_json_mend((tc_slice){ body->ptr, body->len }, &mended) != TC_OK) {
+    tc_buffer_free(&mended);
+    return false;
+  }
+  tc_exchange_replace(call->exchange, &mended);
+  return true;
+}
+
+static void judge (tc_call *call) {
+  tc_judge(&call->verdict, call->service, call->operation, reply_of(call));
+}
+
 /* raises while it is in flight */
 static void settle (lua_State *L, tc_call *call) {
   if (call->judged) return;
   if (!tc_exchange_done(call->exchange))
     luaL_error(L, "call '%s' is still in flight: wait until call:done()",
                call->operation->name);
-  tc_judge(&call->verdict, call->service, call->operation, reply_of(call));
+  judge(call);
+  if (mend(call)) judge(call);
   call->judged = true;
 }
 

@@ -17,6 +17,7 @@ typedef struct tc_client {
   tc_buffer host;        /* host:port, for messages */
   tc_secrets secrets, cookies;
   size_t max_body;
+  bool lossy;            /* replies with broken characters are mended */
   size_t unseen;         /* bytes of replies the collector knows nothing of */
 } tc_client;
 

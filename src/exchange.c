@@ -363,6 +363,12 @@ bool tc_exchange_forked (const tc_exchange *x) {
 
 const tc_reply *tc_exchange_reply (const tc_exchange *x) { return &x->reply; }
 
+void tc_exchange_replace (tc_exchange *x, tc_buffer *body) {
+  tc_buffer_free(&x->reply.body);
+  x->reply.body = *body;
+  tc_buffer_init(body, 0);
+}
+
 static void withdraw (tc_exchange *x) {
   tc_endpoint *e = x->endpoint;
   if (tc_loop_forked(e->loop)) return;

@@ -72,6 +72,8 @@ bool tc_json_is (const tc_json *j, const char *word); /* string or name equals *
 /* false when the token is not integral or does not fit 64 bits */
 bool tc_json_int64 (tc_slice number, int64_t *out);
 double tc_json_double (tc_slice number); /* correctly rounded in any locale */
+/* mend.c: adds the text to out, U+FFFD in place of what TC_JSON_UTF8 refuses */
+tc_status tc_json_mend (tc_slice text, tc_buffer *out);
 const char *tc_json_why (const tc_json *j);
 /* bytes of the UTF-8 character at p: 0 when it is none, -1 when the end cuts it */
 int tc_utf8_length (const char *p, const char *end);

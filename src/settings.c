@@ -142,6 +142,7 @@ static void read_numbers (lua_State *L, int options, tc_client *c,
   c->max_body = (size_t)fmin(n[BODY], 1e15);
   s->session = read_boolean(L, options, "session");
   s->insecure = read_boolean(L, options, "insecure");
+  c->lossy = read_boolean(L, options, "lossy");
 }
 
 /* ---- url ---- */
@@ -245,9 +246,10 @@ const char *const *tc_headers_read (lua_State *L, int list, tc_client *c,
 /* ---- all of them ---- */
 
 static void check_names (lua_State *L, int options) {
-  const char *names[TEXTS + NUMBERS + 6] = { "url", "headers", "session",
-                                             "insecure", "fields" };
-  size_t n = 5;
+  const char *names[TEXTS + NUMBERS + 7] = { "url", "headers", "session",
+                                             "insecure", "lossy",
+                                             "fields" };
+  size_t n = 6;
   for (size_t i = 0; i < TEXTS; i++) names[n++] = texts[i].name;
   for (size_t i = 0; i < NUMBERS; i++) names[n++] = numbers[i].name;
   for (lua_pushnil(L); lua_next(L, options); lua_pop(L, 1)) {

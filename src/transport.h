@@ -131,6 +131,8 @@ bool tc_exchange_forked (const tc_exchange *x); /* the parent process's */
 /* ends it now; it goes the way of all that have ended */
 void tc_exchange_cancel (tc_exchange *x, tc_fault fault);
 const tc_reply *tc_exchange_reply (const tc_exchange *x);
+/* takes the bytes of body in place of the reply's own; body is empty after it */
+void tc_exchange_replace (tc_exchange *x, tc_buffer *body);
 void tc_exchange_free (tc_exchange *x); /* at any time */
 
 const char *tc_phase_name (tc_phase phase);

@@ -29,7 +29,8 @@ static const char *strange (const tc_envelope *e) {
   }
   switch (e->fault) {
     case TC_JSON_CUT: return "the answer is cut off";
-    case TC_JSON_UTF8: return "the answer is not valid UTF-8";
+    case TC_JSON_UTF8: return "the answer is not valid UTF-8; a client with "
+                              "lossy = true reads it";
     case TC_JSON_DEEP: return "the answer is nested too deeply";
     case TC_JSON_BOM: return "the answer begins with a byte order mark";
     default: return "the answer is not valid JSON";

@@ -18,11 +18,12 @@ M.SCHEMA = {
   insecure = "boolean", timeout = "duration", connect_timeout = "duration",
   idle_timeout = "duration", max_body = "size", max_connections = "count",
   host = "string|table", log = "function|table", allow_plaintext = "boolean",
+  lossy = "boolean",
 }
 
 local TO_CORE = {
   "user_agent", "proxy", "ca_file", "ca_path", "cert", "key", "key_password", "insecure",
-  "connect_timeout", "idle_timeout", "max_body", "max_connections",
+  "connect_timeout", "idle_timeout", "max_body", "max_connections", "lossy",
 }
 
 local CALL_OPTIONS = {

@@ -18,6 +18,8 @@ local M = { Client = {}, Call = {} }
 ---@field idle_timeout number|nil after which a connection that was not used is not used again
 ---@field max_body integer|nil largest reply kept in memory
 ---@field max_connections integer|nil kept open at a time
+---@field lossy boolean|nil a reply in which characters are broken (no UTF-8, half a surrogate pair)
+---  is read with U+FFFD in their place; else it is an err of kind protocol
 ---@field host string|table|nil "plain", "loop", "nginx", "luv", "cqueues", "copas", or a table
 ---  with `await` and `sleep`; found by itself for the first three
 ---@field log function|table|nil fun(level, event): what happens, as `taskclient.printer()` prints

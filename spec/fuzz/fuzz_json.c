@@ -57,6 +57,22 @@ static bool walk (const char *text, size_t len) {
   return t == TC_JSON_END;
 }
 
+/* characters made whole are never refused again, and whole ones stay */
+static void mend (tc_slice text, bool valid) {
+  tc_buffer out;
+  tc_json j;
+  tc_buffer_init(&out, (size_t)-1);
+  insist(tc_json_mend(text, &out) == TC_OK, "no memory");
+  insist(!valid || (out.len == text.len &&
+                    (out.len == 0 || memcmp(out.ptr, text.ptr, out.len) == 0)),
+         "whole characters are changed");
+  tc_json_init(&j, out.ptr, out.len, TC_JSON_DEPTH_MAX);
+  while (tc_json_next(&j) > TC_JSON_END)
+    ;
+  insist(j.fault != TC_JSON_UTF8, "a character is still broken");
+  tc_buffer_free(&out);
+}
+
 static void walk_trusting (tc_slice text, bool valid) {
   tc_json j, checked;
   tc_token t, u;
@@ -111,6 +127,7 @@ int LLVMFuzzerTestOneInput (const unsigned char *data, size_t size) {
   tc_json_init(&j, copy, size, TC_JSON_DEPTH_MAX);
   insist((tc_json_skip(&j, &value) && tc_json_next(&j) == TC_JSON_END) == valid,
          "skip and next differ");
+  mend(text, valid);
   walk_trusting(text, valid);
   skip_members(text, false);
   if (valid)
