@@ -121,6 +121,20 @@ describe("trap", function()
     assert.equals(#fs:requests "/entrance/", #fs:requests("/entrance/" .. moved:gsub("%-", "%%-")))
   end)
 
+  it("beside 56: an execID that ends in the task's own id is not one yet", function()
+    local early = linkis.exec "12"
+    for _, own in ipairs { true, false } do -- the submit's reply has told the real one, or not
+      fs:script { linkis.get({ strongerExecId = early, execId = "12" }, 1), linkis.get({}, 1),
+        linkis.get { status = "Cancelled" }, linkis.ok "/kill", { match = "/submit",
+          reply = linkis.accepted(12, linkis.exec()) } }
+      local job = own and assert(client:submit(linkis.shell())) or client:attach(12)
+      assert.is_true(assert(job:abort()).killed)
+      assert.equals(1, #fs:requests "/kill")
+      assert.is_truthy(fs:requests("/kill")[1].path:find(linkis.exec(), 1, true))
+      assert.equals(0, #fs:requests(early:gsub("%-", "%%-") .. "/"))
+    end
+  end)
+
   it("57: most failures have no errCode; the code is inside errDesc, or there is none", function()
     local CASES = {
       { linkis.null, "21304, Task is Failed,errorMsg: PythonExecuteError: errCode: 60002 ,desc: "

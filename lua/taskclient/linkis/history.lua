@@ -68,16 +68,6 @@ end
 ---@return string
 function M.id_text(id) return ("%d"):format(id) end
 
---- The execID of a record if it names a job at an entrance, else nil: before
---- scheduling it ends in "null", while failover is pending it has no instance.
----@param exec any
----@return string|nil
-function M.exec_id(exec)
-  if not M.text(exec) or #exec > 512 or exec:find "[^%w._:-]" then return nil end
-  if exec:match "null$" or exec:match "^exec_id%d%d%d000" then return nil end
-  return exec
-end
-
 --- The entrance part of an execID ("…127.0.0.1:9104"), which also stands in an
 --- execID that is not complete yet; nil where the form is another.
 ---@param exec any
@@ -86,6 +76,19 @@ function M.entrance(exec)
   local app, instance = (M.text(exec) or ""):match "^exec_id(%d%d%d)(%d%d%d)"
   if not app or instance == "000" then return nil end
   return exec:sub(1, 13 + tonumber(app) + tonumber(instance))
+end
+
+--- The execID of a record if it names a job at an entrance, else nil: before
+--- scheduling it ends in "null", for some milliseconds after in the task's own id (a kill
+--- by that would change the record alone); while failover is pending it has no instance.
+---@param exec any
+---@return string|nil
+function M.exec_id(exec)
+  if not M.text(exec) or #exec > 512 or exec:find "[^%w._:-]" then return nil end
+  if exec:match "null$" or exec:match "^exec_id%d%d%d000" then return nil end
+  local entrance = M.entrance(exec)
+  if entrance and exec:find("^%d+$", #entrance + 1) then return nil end
+  return exec
 end
 
 -- Whether it has the form of a real server's, of 1.x or 0.x.
