@@ -135,6 +135,17 @@ describe("trap", function()
     end
   end)
 
+  it("beside 57: what failed by a kill was killed, what failed by itself had ended", function()
+    for code, killed in pairs { [31001] = true, [20011] = false } do
+      fs:script { linkis.get({}, 1), linkis.get { status = "Failed", errCode = code },
+        linkis.ok "/kill" }
+      local what = assert(client:attach(12):abort())
+      assert.same({ killed or nil, not killed or nil, "failed" },
+        { what.killed, what.ended, what.state })
+      assert.equals(killed or nil, what.confirmed)
+    end
+  end)
+
   it("57: most failures have no errCode; the code is inside errDesc, or there is none", function()
     local CASES = {
       { linkis.null, "21304, Task is Failed,errorMsg: PythonExecuteError: errCode: 60002 ,desc: "
