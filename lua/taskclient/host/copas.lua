@@ -84,6 +84,14 @@ local function ensure_driver()
   copas.addthread(drive)
 end
 
+--- Raises outside of a thread, before anything is sent.
+function M.ready()
+  local co, main = coroutine.running()
+  if co and not main then return end
+  error("taskclient: a wait by the host 'copas' needs a thread of copas: "
+    .. "copas.addthread(function() … end)", 3)
+end
+
 --- Returns when the call has ended; other copas threads run meanwhile.
 ---@param call userdata
 function M.await(call)

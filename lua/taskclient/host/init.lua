@@ -28,7 +28,8 @@ function M.find(host)
     if name == host then
       local ok, found = pcall(require, "taskclient.host." .. name)
       if ok then return found end
-      return nil, ("the host '%s' cannot run here: %s"):format(name, found)
+      local why = tostring(found):gsub("\n\tno f[^\n]*", "") -- where it was looked for
+      return nil, ("the host '%s' cannot run here: %s"):format(name, why)
     end
   end
   return nil, options.unknown("host", host, NAMES)

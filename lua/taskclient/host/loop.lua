@@ -7,6 +7,9 @@ local scheduler = require "taskclient.host.scheduler"
 
 local M = { name = "loop", current = scheduler.current }
 
+--- Raises outside of a task, before anything is sent.
+function M.ready() scheduler.waiting "a wait by the host 'loop'" end
+
 --- Returns when the call has ended; other tasks run meanwhile.
 ---@param call userdata
 function M.await(call)

@@ -5,6 +5,8 @@
 -- closures over locals of its running functions see nil. What others call must
 -- be made by a function that has returned.
 
+if not rawget(_G, "ngx") then error("it is for Lua code that nginx runs", 0) end
+
 local core = require "taskclient.core"
 local pump = require "taskclient.host.pump"
 local drive = require "taskclient.host.nginx_drive"
