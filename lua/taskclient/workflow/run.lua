@@ -111,6 +111,15 @@ local function intend(run, name, client, form)
   return ok and ledger.current(run.ledger, name) or nil, err
 end
 
+-- Raises where the name has stood for something else.
+local function check_same(name, attempt, form)
+  local text = difference.tell(attempt.spec or {}, form)
+  if text then
+    error(string.format("step '%s' has another spec than in the journal:\n%s\n"
+      .. "to do it anew: run:forget(%q)", name, text, name), 0)
+  end
+end
+
 --- What is to be done for a step: the first half of `submit`, before the sync.
 --- `again`: a new attempt of a step that has ended.
 ---@private
@@ -126,11 +135,7 @@ function Run:prepare(name, client, spec, again)
     plan.attempt, err = intend(self, name, client, form)
     return plan.attempt and plan, err
   end
-  local text = difference.tell(attempt.spec or {}, form)
-  if text then
-    error(string.format("step '%s' has another spec than in the journal:\n%s\n"
-      .. "to do it anew: run:forget(%q)", name, text, name), 0)
-  end
+  check_same(name, attempt, form)
   plan.attempt = attempt
   return plan
 end
@@ -298,14 +303,16 @@ function Run:submit(name, client, spec)
 end
 
 local function remember(run, name, ok, value, err)
-  if not ok or value == nil and err ~= nil then
-    note(run, "raised", name, { err = plain_error(ok and err or value) })
+  local text, why
+  if ok and (value ~= nil or err == nil) then
+    text, why = json.try(value == nil or value, "step '" .. name .. "'")
+  end
+  if not text then
+    note(run, "raised", name, { err = plain_error(why or ok and err or value) })
+    if why then options.raise("step", why .. ": a step's value must be what JSON can hold") end
     if not ok then error(value, 0) end
     return nil, err
   end
-  if value == nil then value = true end
-  local text, why = json.try(value, "step '" .. name .. "'")
-  if not text then options.raise("step", why .. ": a step's value must be what JSON can hold") end
   value = core.decode(text)
   ok, err = keep(run, "done", name, { value = value })
   if not ok then return nil, err end
@@ -322,6 +329,7 @@ function Run:step(name, fn)
   options.argument("step", "fn", fn, "function")
   use(self, name)
   local attempt = ledger.current(self.ledger, name)
+  if attempt then check_same(name, attempt, {}) end
   if attempt and attempt.state == "succeeded" then return attempt.value end
   local ok, err = note(self, "begun", name)
   if not ok then return nil, err end
@@ -356,9 +364,7 @@ end
 ---@param name string
 ---@return boolean|nil ok
 ---@return table|nil err
-function Run:forget(name)
-  return decide(self, "forgotten", name)
-end
+function Run:forget(name) return decide(self, "forgotten", name) end
 
 --- Says which task an unknown submit became.
 ---@param name string
@@ -375,25 +381,19 @@ end
 --- What the journal knows.
 ---@return table[] steps {name=, kind=, state=, id=, attempts=, value=, err=, started=, ended=};
 ---  kind: "job" or "step"
-function Run:steps()
-  return ledger.list(self.ledger)
-end
+function Run:steps() return ledger.list(self.ledger) end
 
 --- Writes the run's picture; reads the journal alone.
 ---@param path string
 ---@return boolean|nil ok
 ---@return table|nil err
-function Run:svg(path)
-  return require("taskclient.view.report").svg(self, path)
-end
+function Run:svg(path) return require("taskclient.view.report").svg(self, path) end
 
 --- Writes the run's picture, with its steps as a table, as a page.
 ---@param path string
 ---@return boolean|nil ok
 ---@return table|nil err
-function Run:html(path)
-  return require("taskclient.view.report").html(self, path)
-end
+function Run:html(path) return require("taskclient.view.report").html(self, path) end
 
 --- The run as aligned text for a terminal.
 ---@return string

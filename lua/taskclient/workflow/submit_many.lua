@@ -244,9 +244,7 @@ end
 ---  the last
 ---@return table|nil err with `handles` of what goes on, when no more can be done: timeout, auth,
 ---  the journal's disk
-function Many:read()
-  return interrupt.guard(self.watch, advance, self)
-end
+function Many:read() return interrupt.guard(self.watch, advance, self) end
 
 Many.__call = wait.Cursor.__call
 

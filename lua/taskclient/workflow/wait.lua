@@ -136,9 +136,7 @@ function Cursor:__call()
 end
 
 --- Watches no longer; the jobs go on.
-function Cursor:close()
-  self.watch:leave()
-end
+function Cursor:close() self.watch:leave() end
 Cursor.__close = Cursor.close
 
 function Cursor:__tostring()
