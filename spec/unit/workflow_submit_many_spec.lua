@@ -134,6 +134,31 @@ describe("submit_many", function()
     assert.are.same({}, { cursor:read() })
   end)
 
+  it("says at the deadline that nothing could be submitted, and why", function()
+    server.down = fakes.new_error("network", "unreachable", { outcome = "not_sent" })
+    local _, err = start(linkis, specs(3), { timeout = 7 }):read()
+    assert.are.equal("timeout", err.kind)
+    assert.matches("to be submitted: 3; last error: network: unreachable", err.message, 1, true)
+    assert.are.equal("network", err.cause.kind)
+  end)
+
+  it("takes whatever can be called for an iterator", function()
+    local n = 0
+    local some = setmetatable({}, { __call = function()
+      n = n + 1
+      return n < 4 and { code = "c" .. n } or nil
+    end })
+    assert.are.equal(3, start(linkis, some):finish().succeeded)
+  end)
+
+  it("says what a journal is where it is given something else", function()
+    for _, wrong in ipairs { "a.run", {}, 1, true } do
+      local ok, why = pcall(start, linkis, specs(1), { journal = wrong })
+      assert.is_false(ok)
+      assert.matches("what taskclient.journal gives", why, 1, true)
+    end
+  end)
+
   it("begins no submit after the deadline", function()
     server.before_submit = function() fakes.clock = fakes.clock + 5 end
     server.plan = function() return { run = 1e5 } end

@@ -19,7 +19,7 @@ local BACKOFF, BACKOFF_MAX = 1, 60 -- seconds between attempts, doubled each tim
 local STOPPED = "not submitted: another has failed"
 
 local OPTIONS = {
-  active = "count", journal = "table", name = "string|function", retry = "count|table",
+  active = "count", journal = "any", name = "string|function", retry = "count|table",
   stop_on_failure = "boolean", total = "count",
 }
 for name, types in each(wait.options) do OPTIONS[name] = types end
@@ -49,7 +49,8 @@ end
 
 -- One function for a table, an iterator and a coroutine.
 local function source(specs)
-  if type(specs) == "function" then return specs end
+  local meta = debug.getmetatable(specs)
+  if type(specs) == "function" or meta and meta.__call then return specs end
   if type(specs) == "thread" then
     return function()
       if coroutine.status(specs) == "dead" then return nil end
@@ -135,10 +136,8 @@ end
 local function prepare(many, item)
   if not many.journal or item.unsent then return end
   local plan, err = many.journal:prepare(item.name, many.client, item.spec, item.again)
-  if not plan then
-    many.fatal = err
-    return
-  end
+  many.fatal = many.fatal or err
+  if not plan then return end
   item.plan, item.attempts = plan, plan.attempt.n
   if not watch.ended[plan.attempt.state] then return end
   item.job = many.client:attach(plan.attempt.handle)
@@ -230,7 +229,7 @@ local function advance(_, many)
     elseif not news then
       if many.exhausted and not limit and not w:pending() then return w:end_bar() end
       if w:late() then
-        many.fatal = wait.timeout(w)
+        many.fatal = wait.timeout(w, many.delayed)
       elseif limit and not w:pending() then
         local seconds = math.min(limit, w.deadline or limit) - core.now()
         hosts.current(many.client).sleep(math.max(0, seconds))
@@ -287,10 +286,14 @@ function M.submit_many(client, specs, opts)
   opts = options.check("submit_many", opts, OPTIONS)
   local again = opts.retry
   if type(again) == "table" then options.check("submit_many", again, RETRY) end
+  if opts.journal and not (type(opts.journal) == "table" and opts.journal.prepare) then
+    options.raise("submit_many", "option 'journal': what taskclient.journal gives expected")
+  end
   local w = watch.new("submit_many", opts)
-  w.total = opts.total or type(specs) == "table" and #specs or nil
+  local take = source(specs)
+  w.total = opts.total or type(specs) == "table" and take ~= specs and #specs or nil
   return setmetatable({
-    client = client, source = source(specs), active = opts.active or ACTIVE, name = opts.name,
+    client = client, source = take, active = opts.active or ACTIVE, name = opts.name,
     journal = opts.journal, stop_on_failure = opts.stop_on_failure,
     retry = type(again) == "table" and again or { times = again or 0 },
     watch = w, ready = {}, delayed = {},

@@ -44,14 +44,16 @@ local function begin(where, jobs, opts)
   return w
 end
 
---- The error of a watch whose deadline has come.
-function M.timeout(w)
+--- The error of a watch whose deadline has come; `delayed`: what is still to be submitted.
+function M.timeout(w, delayed)
   local cause
   for _, item in ipairs(w.items) do cause = cause or item.last_err end
+  for _, item in ipairs(delayed or {}) do cause = cause or item.err end
   local only = #w.items == 1 and w.items[1].job
-  local text = ("%s not ended within %g s and %s on%s"):format(
+  local text = ("%s not ended within %g s and %s on%s%s"):format(
     only and tostring(only) .. " has" or #w.items .. " jobs have", w.opts.timeout,
-    only and "goes" or "go", cause and "; last error: " .. tostring(cause) or "")
+    only and "goes" or "go", delayed and delayed[1] and "; to be submitted: " .. #delayed or "",
+    cause and "; last error: " .. tostring(cause) or "")
   return new_error("timeout", text, { job_id = only and only.id or nil, cause = cause })
 end
 
