@@ -233,7 +233,9 @@ function Client:states(jobs)
   return entries
 end
 
-function Job:handle() return { service = self.client.service, id = self.id } end
+function Job:handle()
+  return { service = self.client.service, id = self.id, url = self.client.url }
+end
 function Job:error(info)
   return new_error("service", "it broke", { code = info and info.code, job_id = self.id })
 end

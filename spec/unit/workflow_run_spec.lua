@@ -293,6 +293,35 @@ describe("a durable run", function()
     assert.matches("variables.day: was 1, is 2", message, 1, true)
   end)
 
+  it("takes no task of another server for its own", function()
+    linkis.url = "http://a"
+    wait.wait(assert(assert(runs.open "a.run"):submit("x", linkis, { code = "x" })))
+    crash()
+    local other = fakes.client(fakes.server "linkis")
+    other.url = "http://b"
+    assert(other:submit { code = "a stranger's" })
+    local many = require("taskclient.workflow.submit_many").submit_many
+    local function tries(run)
+      return { function() return run:submit("x", other, { code = "x" }) end, function()
+        return many(other, { { code = "x" } }, { journal = run,
+          name = function() return "x" end }):read()
+      end }
+    end
+    for i = 1, 2 do
+      local ok, message = pcall(tries(assert(runs.open "a.run"))[i])
+      assert.is_false(ok)
+      assert.matches("url: was http://a, is http://b\nto do it anew: run:forget", message, 1, true)
+      crash()
+    end
+    assert.are.equal(1, other.server.submits)
+    other.server = server -- the same, under another name
+    for i = 1, 2 do
+      assert.are.equal(1, assert(tries(assert(runs.open "a.run"))[i]()).id or 1)
+      crash()
+    end
+    assert.are.equal(1, server.submits)
+  end)
+
   it("refuses a step under the name of a job, and a job under that of a step", function()
     local run = assert(runs.open "a.run")
     wait.wait(assert(run:submit("x", linkis, { code = "select 1" })))

@@ -102,12 +102,14 @@ local function unknown(name, attempt, trouble)
 end
 
 -- An attempt still to be made: its intent is written, but not yet on the disk.
-local function intend(run, name, client, form)
+local function intend(run, plan, form)
+  local name = plan.name
   local step = run.ledger.steps[name]
   local n = step and #step.attempts + 1 or 1
   local ok, err = note(run, "intent", name,
-    { key = key_of(run, name, n), attempt = n, service = client.service, spec = form })
-  return ok and ledger.current(run.ledger, name) or nil, err
+    { key = key_of(run, name, n), attempt = n, service = plan.client.service, spec = form })
+  plan.attempt = ok and ledger.current(run.ledger, name)
+  return ok and plan, err
 end
 
 -- Raises where the name has stood for something else.
@@ -127,15 +129,14 @@ function Run:prepare(name, client, spec, again)
   if spec.key then options.raise("submit", "field 'key' is the run's own; leave it out") end
   if not again then use(self, name) end
   local form, clean = difference.form(spec, client)
-  local plan = { name = name, client = client, spec = spec, clean = clean }
+  local plan = { name = name, client = client, spec = spec, clean = clean,
+    keyed = client.service ~= "lindorm" } -- which has no key to look for
   local attempt = ledger.current(self.ledger, name)
-  if again or not attempt or attempt.state == "refused" then
-    local err
-    plan.attempt, err = intend(self, name, client, form)
-    return plan.attempt and plan, err
-  end
+  if again or not attempt or attempt.state == "refused" then return intend(self, plan, form) end
   check_same(name, attempt, form)
+  local url = attempt.handle and attempt.handle.url or client.url
   plan.attempt = attempt
+  plan.here = attempt.handle ~= nil and (url == client.url or not plan.keyed)
   return plan
 end
 
@@ -227,30 +228,31 @@ local function look(run, plan, deadline)
   end
 end
 
-local function accepted(run, plan, job, keyed)
+local function accepted(run, plan, job)
   note(run, "accepted", plan.name, { id = job.id, handle = job:handle() })
-  if not keyed then run.journal:sync() end -- no key would find it again
+  if not plan.keyed then run.journal:sync() end -- no key would find it again
   return follow(run, plan, job)
 end
 
 -- The submit itself. Whether it was begun is in the journal before its first byte goes out.
-local function send(run, plan, keyed)
-  local spec, sent_before = {}, plan.attempt.sending ~= nil
+local function send(run, plan)
+  local spec, keyed, sent_before = {}, plan.keyed, plan.attempt.sending ~= nil
   local job, err = (keyed and note or keep)(run, "sending", plan.name)
   if not job then return nil, err end
   for field, value in each(plan.spec) do spec[field] = value end
   spec.key = keyed and plan.attempt.key or nil
   job, err = plan.client:submit(spec, keyed and { adopt = false } or nil)
   if not job then return refused(run, plan, err, sent_before) end
-  return accepted(run, plan, job, keyed)
+  return accepted(run, plan, job)
 end
 
 -- The task that a server with keys has already of an earlier process: job, nil, or nil, err.
+-- At another address the id may be another task's: the key tells.
 -- All of the run are asked for once, for a journal may have lost its end; a server without a
 -- list leaves the journal alone to know.
 local function earlier(run, plan, deadline)
   local client, attempt = plan.client, plan.attempt
-  if attempt.sending then return look(run, plan, deadline) end
+  if attempt.sending and not attempt.handle then return look(run, plan, deadline) end
   if run.continued and not run.existing[client] then
     local ids, err = client:submitted(run.ledger.id .. ".", run.ledger.at)
     if not ids and err.kind ~= "unsupported" then
@@ -267,16 +269,17 @@ end
 ---@private
 function Run:launch(plan, deadline)
   local client, attempt = plan.client, plan.attempt
-  if attempt.handle then return follow(self, plan, client:attach(attempt.handle)) end
-  local keyed = client.service ~= "lindorm" -- which has no key to look for
+  if plan.here then return follow(self, plan, client:attach(attempt.handle)) end
   local job, err
-  if keyed then
+  if plan.keyed then
     job, err = earlier(self, plan, deadline)
   elseif attempt.sending then
     err = unknown(plan.name, attempt)
   end
-  if job then return accepted(self, plan, job, keyed) end
-  if not err then return send(self, plan, keyed) end
+  if job then return accepted(self, plan, job) end
+  local other = attempt.handle and not err and { url = attempt.handle.url }
+  if other then check_same(plan.name, { spec = other }, { url = client.url }) end
+  if not err then return send(self, plan) end
   local news = err.kind == "submit_unknown" and attempt.state ~= "unknown"
   if news then note(self, "unknown", plan.name) end
   return nil, err

@@ -139,7 +139,7 @@ local function prepare(many, item)
   many.fatal = many.fatal or err
   if not plan then return end
   item.plan, item.attempts = plan, plan.attempt.n
-  if not watch.ended[plan.attempt.state] then return end
+  if not (plan.here and watch.ended[plan.attempt.state]) then return end
   item.job = many.client:attach(plan.attempt.handle)
   settle(many, item, plan.attempt.state, plan.attempt.native, plan.attempt.err)
   return true
