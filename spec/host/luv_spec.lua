@@ -112,6 +112,25 @@ describe("luv", function()
     assert.equal(1, id)
   end)
 
+  it("goes on waiting in a coroutine that somebody else has resumed", function()
+    local kind
+    local co = coroutine.create(function()
+      local call = client:start("get", { id = "1" })
+      local timer = uv.new_timer()
+      timer:start(1, 0, function()
+        timer:close()
+        call:cancel()
+      end)
+      host.await(call)
+      kind = select(2, call:result()).kind
+    end)
+    assert(coroutine.resume(co))
+    assert(coroutine.resume(co)) -- as a scheduler does that does not know of luv
+    assert.equal("interrupted", kind)
+    uv.run()
+    assert.equal("dead", coroutine.status(co))
+  end)
+
   it("is not loaded in a coroutine, where nothing could be resumed from it", function()
     local luv, ours = package.loaded.luv, package.loaded["taskclient.host.luv"]
     package.loaded.luv, package.loaded["taskclient.host.luv"] = nil, nil

@@ -55,7 +55,7 @@ local function wait_for(start)
   if co and not done then
     yielded, waiting[co] = true, true
     coroutine.yield()
-    waiting[co] = nil
+    yielded, waiting[co] = false, nil -- and not to be resumed, should somebody else have done it
   end
   while not done do uv.run "once" end
 end
