@@ -7,6 +7,7 @@ local host = require "taskclient.host"
 local options = require "taskclient.options"
 local request = require "taskclient.request"
 local retry = require "taskclient.retry"
+local submit_many = require "taskclient.workflow.submit_many"
 
 local M = {}
 
@@ -195,7 +196,7 @@ end
 ---@param opts taskclient.submit_many_options|nil
 ---@return table cursor `for ended in cursor`, `:read()`, `:finish()`, `:summary()`, `:close()`
 function Client:submit_many(specs, opts)
-  return require("taskclient.workflow.submit_many").submit_many(self, specs, opts)
+  return submit_many.submit_many(self, specs, opts)
 end
 
 --- A class table with the shared methods and those given.

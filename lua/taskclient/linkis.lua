@@ -15,6 +15,11 @@ local session = require "taskclient.session"
 local states = require "taskclient.linkis.states"
 local version = require "taskclient.linkis.version"
 
+-- What is used by its name below is loaded now: a process at its descriptor limit opens no file.
+for _, name in ipairs { "export", "linkis.list", "linkis.submit", "logs", "results", "rsa" } do
+  require("taskclient." .. name)
+end
+
 local M = {}
 
 local SCHEMA = {

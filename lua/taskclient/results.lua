@@ -8,6 +8,7 @@ local failure = require "taskclient.error"
 local history = require "taskclient.linkis.history"
 local options = require "taskclient.options"
 local pages = require "taskclient.pages"
+local pretty = require "taskclient.pretty"
 local request = require "taskclient.request"
 
 local M = {}
@@ -293,7 +294,7 @@ function ResultSet:print(n)
   end
   rows:close()
   if err then return nil, err end
-  print(require("taskclient.pretty").table(list, columns))
+  print(pretty.table(list, columns))
   return true
 end
 

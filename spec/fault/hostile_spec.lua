@@ -212,4 +212,31 @@ describe("a hostile", function()
     assert.equal("true", again)
     assert.is_true(tonumber(failed) > 0 and tonumber(fine) > 0, out)
   end)
+
+  it("descriptor limit is an err also where a method is used for the first time", function()
+    local lua = rawget(_G, "jit") and "luajit" or "lua" .. _VERSION:match "%d.%d"
+    local code = ([[
+      package.path = "./lua/?.lua;./lua/?/init.lua;" .. package.path
+      package.cpath = "./%s/%s/?.so;" .. package.cpath
+      local taskclient = require "taskclient"
+      local linkis = assert(taskclient.linkis { url = "%s", user = "u", token = "t" })
+      local lindorm = assert(taskclient.lindorm { url = "%s" })
+      local spec = { code = "select 1", run_type = "sql", engine = "spark-3.2.1" }
+      local job, load, files = linkis:attach(1), lindorm:attach "proc-1", {}
+      repeat files[#files + 1] = io.open "/dev/null" or false until not files[#files]
+      local function kind(client, method, ...)
+        return tostring(select(2, client[method](client, ...)).kind)
+      end
+      io.write(kind(linkis, "submit", spec), " ", kind(job, "wait", { timeout = 0 }), " ",
+        kind(load, "wait", { timeout = 0 }), " ", kind(job, "results"), " ",
+        kind(linkis:submit_many({ spec }, { timeout = 0.1 }), "read"))
+      for _ in linkis:list {} do break end]])
+      :format(os.getenv "TASKCLIENT_BUILD" or "build", lua, fs.url, fs.url)
+    local child = process.start({ "sh", "-c", "ulimit -n 40; exec \"$0\" -e \"$1\"", lua, code })
+    require("spec.support.wait").eventually(function() return not child:running() end, 30)
+    local out, err = child:out(), child:err()
+    child:stop()
+    assert.equal("network timeout timeout network timeout", out, err)
+    assert.is_nil(err:find "not found")
+  end)
 end)
