@@ -108,10 +108,12 @@ local function submit()
   if type(spec) ~= "table" or type(spec.code) ~= "string" then
     return refuse(400, "expected JSON with code, engine and run_type")
   end
-  local job, err = linkis():submit {
+  local client_here = linkis()
+  local fine, job, err = pcall(client_here.submit, client_here, {
     code = spec.code, engine = spec.engine, run_type = spec.run_type,
     creator = "console",
-  }
+  })
+  if not fine then return refuse(400, job) end -- what is wrong with the spec
   reply(job and { id = job.id }, err)
 end
 

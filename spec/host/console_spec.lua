@@ -3,6 +3,7 @@
 -- build/console-*.png.
 
 local browser = require "spec.support.browser"
+local cjson = require "cjson"
 local process = require "spec.support.process"
 local wait = require "spec.support.wait"
 
@@ -48,6 +49,29 @@ describe("the job console", function()
   end
 
   local function state() return page:eval "document.getElementById('state').textContent" end
+
+  -- What the console answers to a spec that comes without a browser.
+  local function post(spec)
+    local path = os.tmpname()
+    local file = assert(io.open(path, "w"))
+    file:write(cjson.encode(spec))
+    file:close()
+    local pipe = assert(io.popen(("curl -s -H 'Content-Type: application/json' -d @%s %sapi/jobs")
+      :format(path, url)))
+    local text = pipe:read "*a"
+    pipe:close()
+    os.remove(path)
+    return cjson.decode(text)
+  end
+
+  it("takes long code, and says what is wrong with a spec", function()
+    if not url then return pending "no chromium here" end
+    local spec = { code = "select 1 -- " .. ("x"):rep(40000), run_type = "sql",
+      engine = "spark-3.2.1" }
+    assert.is_number(post(spec).id)
+    spec.engine = nil
+    assert.matches("'engine' is missing", post(spec).error)
+  end)
 
   local function walk(scheme)
     page = browser.start { dark = scheme == "dark" }
