@@ -39,6 +39,17 @@ describe("the progress bar", function()
     assert.is_nil(text():find "\27")
   end)
 
+  it("begins anew with the next wait it is given to", function()
+    local bar, next_job = progress.bar { stream = stream }, job(8)
+    bar(job(7), report("succeeded", 1, 1))
+    fakes.clock = fakes.clock + 60
+    bar(next_job, report("running", 0, 0, 2))
+    bar(next_job, report("succeeded", 1, 1, 2))
+    bar(job(9), report("succeeded", 1, 2, 2))
+    assert.are.equal("linkis job 7 100%  succeeded  0s\n0/2 jobs   0%  1 running  0s\n"
+      .. "2/2 jobs 100%  2 succeeded  0s\n", text())
+  end)
+
   it("says while the server gives no answer, and why", function()
     local bar, one = progress.bar { stream = stream }, job(7)
     local silent = report("running", 0.5)

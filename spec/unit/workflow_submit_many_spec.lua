@@ -73,6 +73,17 @@ describe("submit_many", function()
     assert.are.same({ "failed", 3 }, { ended.state, ended.attempts })
   end)
 
+  it("counts a job as done when no attempt is to follow", function()
+    server.plan = function(n) return { state = n < 4 and "failed" or "succeeded", run = n } end
+    local seen = {}
+    start(linkis, specs(2), { retry = 1, on_progress = function(_, progress)
+      if progress.state ~= "queued" and progress.state ~= "running" then
+        seen[#seen + 1] = progress.done .. "/" .. progress.total
+      end
+    end }):finish()
+    assert.are.same({ "0/2", "0/2", "1/2", "2/2" }, seen)
+  end)
+
   it("retries by code, by kind and by function", function()
     server.plan = function(n) return { state = "failed", code = n } end
     assert.are.equal(1, start(linkis, specs(1), { retry = { times = 3,
@@ -101,7 +112,7 @@ describe("submit_many", function()
     local last
     server.plan = function(_, spec)
       local n = tonumber(spec.code:match "%d+")
-      return { state = n < 3 and "failed" or "succeeded", run = n == 1 and 5 or 1 }
+      return { state = n < 3 and "failed" or "succeeded", run = n == 1 and 20 or 1 }
     end
     server.before_submit = function() last = fakes.clock end
     local ends, cursor = {}, start(linkis, specs(9), { active = 2, stop_on_failure = true,

@@ -36,7 +36,7 @@ function M.bar(opts)
   local bar = setmetatable({
     stream = stream, fd = stream == io.stdout and 1 or stream == io.stderr and 2 or -1,
     quiet = opts.quiet, label = opts.label, width = opts.width, interval = opts.interval or 0.5,
-    started = core.now(), jobs = {}, open = 0, counts = {}, drawn = false,
+    over = true, drawn = false,
   }, Bar)
   bar.live = not opts.quiet and (opts.width ~= nil or is_terminal(bar))
   local color = opts.color
@@ -188,9 +188,16 @@ local function count(bar, job, progress)
   return changed
 end
 
+-- One bar may serve one wait after the other.
+local function begin(bar)
+  bar.started, bar.jobs, bar.counts, bar.over = core.now(), {}, {}, false
+  bar.last, bar.job, bar.reached, bar.drawn_at = nil, nil, nil, nil
+end
+
 --- What a wait calls with each look at a job.
 function Bar:__call(job, progress)
   if self.quiet then return end
+  if self.over then begin(self) end
   if not self.last then self.started = core.now() - (progress.elapsed or 0) end
   local changed = count(self, job, progress)
   if not self.live then
@@ -220,7 +227,7 @@ end
 --- Ends the bar's line; what is written next stands below it.
 function Bar:finish()
   if self.drawn then self.stream:write "\n" end
-  self.drawn = false
+  self.drawn, self.over = false, true
 end
 Bar.close = Bar.finish
 Bar.__close = Bar.finish

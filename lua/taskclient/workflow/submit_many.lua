@@ -222,11 +222,7 @@ local function advance(_, many)
     end
     if not w:late() then fill(many) end
     local limit, news = earliest(many.delayed), many.ready[1] or many.fatal
-    local item = not news and w:next(limit)
-    if item then
-      w.done = w.done - 1 -- one more only if this attempt is the last
-      settle(many, item.tag, item.state, item.native, item.err)
-    elseif not news then
+    if not news and not w:next(limit) then
       if many.exhausted and not limit and not w:pending() then return w:end_bar() end
       if w:late() then
         many.fatal = wait.timeout(w, many.delayed)
@@ -292,7 +288,7 @@ function M.submit_many(client, specs, opts)
   local w = watch.new("submit_many", opts)
   local take = source(specs)
   w.total = opts.total or type(specs) == "table" and take ~= specs and #specs or nil
-  return setmetatable({
+  local many = setmetatable({
     client = client, source = take, active = opts.active or ACTIVE, name = opts.name,
     journal = opts.journal, stop_on_failure = opts.stop_on_failure,
     retry = type(again) == "table" and again or { times = again or 0 },
@@ -300,6 +296,9 @@ function M.submit_many(client, specs, opts)
     counts = { total = 0, succeeded = 0, failed = 0, cancelled = 0, unknown = 0,
       not_submitted = 0, retried = 0 },
   }, Many)
+  -- an end counts as one only if the attempt is the last
+  function w.on_end(item) settle(many, item.tag, item.state, item.native, item.err) end
+  return many
 end
 
 return M

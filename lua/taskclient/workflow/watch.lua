@@ -91,10 +91,11 @@ function Watch:remove(item)
   if item.fresh then item.fresh, self.fresh = nil, self.fresh - 1 end
 end
 
+-- `done` counts the end, unless `on_end` has its own idea of what is done.
 function Watch:finish(item, state, native, err)
   self:remove(item)
-  self.done = self.done + 1
   item.state, item.native, item.err = state, native, err
+  if self.on_end then self.on_end(item) else self.done = self.done + 1 end
   self.tail = self.tail + 1
   self.queue[self.tail] = item
 end
@@ -208,8 +209,7 @@ local function progress(item, entry, err)
   if not watch.opts.on_progress then return end
   protect.call(watch.opts.on_progress, item.job, {
     fraction = entry.progress, state = entry.state, native = entry.native, err = err,
-    elapsed = core.now() - item.since, total = watch.total,
-    done = watch.done + (M.ended[entry.state] and 1 or 0),
+    elapsed = core.now() - item.since, done = watch.done, total = watch.total,
   })
 end
 
@@ -245,8 +245,8 @@ local function take(item, entry)
     local err, cause = item.job:error(entry.info)
     entry.failure = err or cause
   end
-  tell(item, entry, changed)
   if ended then watch:finish(item, entry.state, entry.native, entry.failure or log_err) end
+  tell(item, entry, changed)
 end
 
 local function take_all(watch)
