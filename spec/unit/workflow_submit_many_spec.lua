@@ -162,6 +162,19 @@ describe("submit_many", function()
     assert.are.equal(3, start(linkis, some):finish().succeeded)
   end)
 
+  it("says which spec it is that can never go out", function()
+    local list = specs(3)
+    list[2].source = { print }
+    server.before_submit = function(spec) require("taskclient.json").encode(spec) end
+    local ok, why = pcall(function() return start(linkis, list):finish() end)
+    assert.is_false(ok)
+    assert.matches("^spec 2: .*JSON", why)
+    local run = assert(require("taskclient.workflow.run").open "a.run")
+    ok, why = pcall(function() return start(linkis, list, { journal = run }):finish() end)
+    assert.is_false(ok)
+    assert.matches("^spec 2: .*JSON", why)
+  end)
+
   it("says what a journal is where it is given something else", function()
     for _, wrong in ipairs { "a.run", {}, 1, true } do
       local ok, why = pcall(start, linkis, specs(1), { journal = wrong })

@@ -163,6 +163,14 @@ local function next_item(many)
     name = many.journal and name_of(many, spec, index) or nil }
 end
 
+-- fn(many, item); an error in it says of which spec it is.
+local function about(fn, many, item)
+  local ok, value = protect.try(fn, many, item)
+  if ok then return value end
+  local text = type(value) == "string" and not protect.interrupted(value)
+  error(text and ("spec %d: %s"):format(item.index, value) or value, 0)
+end
+
 -- Delayed items whose time has come, then new ones, as far as there is room.
 local function take_up(many)
   local list, delayed, now = {}, many.delayed, core.now()
@@ -170,14 +178,14 @@ local function take_up(many)
     if delayed[i].at <= now then
       local item = table.remove(delayed, i)
       if item.again then item.attempts = item.attempts + 1 end
-      if not prepare(many, item) then list[#list + 1] = item end
+      if not about(prepare, many, item) then list[#list + 1] = item end
       item.again = nil
     end
   end
   while many.watch.open + #delayed + #list < many.active and #many.ready < many.active do
     local item = next_item(many)
     if not item then break end
-    if not prepare(many, item) then list[#list + 1] = item end
+    if not about(prepare, many, item) then list[#list + 1] = item end
   end
   return list
 end
@@ -193,7 +201,7 @@ local function fill(many)
     elseif many.fatal or many.watch:late() then -- it stays undone
       item.at, many.delayed[#many.delayed + 1] = core.now(), item
     else
-      submit(many, item)
+      about(submit, many, item)
     end
   end
 end

@@ -168,11 +168,8 @@ local function busy(group)
 end
 
 local function gone(item, err)
-  if not err.vanished then
-    item.gone = nil
-    return false
-  end
-  item.gone = item.gone or { since = core.now(), times = 0 }
+  item.gone = err.vanished and (item.gone or { since = core.now(), times = 0 }) or nil
+  if not item.gone then return false end
   item.gone.times = item.gone.times + 1
   return item.gone.times >= GONE_TIMES and core.now() - item.gone.since >= GONE_SECONDS
 end
