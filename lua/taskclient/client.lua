@@ -192,6 +192,8 @@ function Client:__tostring()
 end
 
 --- Submits many, at most so many unfinished at a time, and gives their ends as they come.
+--- One submit goes out after the other; how long a server may hold one, and the rest up, is for
+--- `submit_timeout` of a Linkis client, or `timeout` of a spec, to say.
 ---@param specs table|function|thread array, iterator or coroutine of specs
 ---@param opts taskclient.submit_many_options|nil
 ---@return table cursor `for ended in cursor`, `:read()`, `:finish()`, `:summary()`, `:close()`

@@ -56,6 +56,17 @@ describe("the picture of a run", function()
     return run
   end
 
+  it("tells what has no answer to its submit from what was not sent", function()
+    local run = assert(runs.open "a.run")
+    local seen
+    server.before_submit = function(spec)
+      if spec.code == "1" then seen = run:table() end
+    end
+    many.submit_many(linkis, { { code = "1" }, { code = "2" } }, { journal = run }):finish()
+    assert.matches("2 steps: 1 to be submitted, 1 submit unanswered", seen, 1, true)
+    assert.matches("submit_many 1 +submit unanswered.*submit_many 2 +to be submitted", seen)
+  end)
+
   it("is drawn for a run that goes on, has died, has ended, is empty", function()
     local run = example()
     well_formed(drawn(run, "svg"))

@@ -21,7 +21,7 @@ text{fill:var(--ink)}.soft{fill:var(--soft)}.h{font-size:19px;font-weight:650}
 .mono{white-space:pre;font:11.5px ui-monospace,"DejaVu Sans Mono",Menlo,monospace}
 .on{fill:var(--on);font-weight:600;font-size:11px}.succeeded{fill:var(--ok)}
 .failed,.refused{fill:var(--bad)}.cancelled,.unknown,.submitting{fill:var(--warn)}
-.running{fill:var(--run)}.queued{fill:var(--wait)}.forgotten{fill:var(--soft)}
+.running{fill:var(--run)}.queued,.intended{fill:var(--wait)}.forgotten{fill:var(--soft)}
 .step{fill:var(--step)}.crash{stroke:var(--bad);stroke-width:1.5;stroke-dasharray:4 3}
 .again{stroke:var(--soft);stroke-dasharray:2 3}.cut{fill:var(--bg)}.cutline{stroke:var(--soft);
 fill:none}.open{opacity:.75}]]
@@ -39,7 +39,7 @@ font:12.5px/1.45 ui-monospace,"DejaVu Sans Mono",monospace}
 section{border-color:#f0606a}}]]
 
 local GLYPH = { succeeded = "✓", failed = "✗", refused = "✗", cancelled = "⊘", unknown = "?",
-  submitting = "?",
+  submitting = "?", intended = "◦",
   running = "▸", queued = "◦", forgotten = "–" }
 
 -- One line of a text, at most so wide, the last `tail` (0) places of it from its end.

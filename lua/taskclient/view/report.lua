@@ -10,8 +10,12 @@ local M = {}
 
 local ROWS_MAX = 400 -- rows drawn; of longer runs, first what did not go well
 
+-- Whether the submit is still on its way or was cut off, the journal does not know.
+local LABELS = { refused = "not submitted", intended = "to be submitted",
+  submitting = "submit unanswered" }
+
 local function label(word)
-  return ({ refused = "not submitted", submitting = "submit cut off" })[word] or word
+  return LABELS[word] or word
 end
 
 local function bad(state)
@@ -39,8 +43,8 @@ end
 -- "12 steps: 10 succeeded, 1 failed, 1 running; 2 retried; resumed once after a crash"
 local function headline(ledger)
   local counts, list = sums(ledger), {}
-  for _, state in ipairs { "succeeded", "failed", "cancelled", "running", "queued", "submitting",
-    "unknown", "refused", "forgotten" } do
+  for _, state in ipairs { "succeeded", "failed", "cancelled", "running", "queued", "intended",
+    "submitting", "unknown", "refused", "forgotten" } do
     if counts[state] then list[#list + 1] = counts[state] .. " " .. label(state) end
   end
   local text = plural(#ledger.order, "step") .. (#list > 0 and ": " .. table.concat(list, ", ")

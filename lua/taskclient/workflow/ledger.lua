@@ -36,7 +36,7 @@ local ON = {
   intent = function(ledger, record)
     local attempt = attempt_of(ledger, record, "job")
     attempt.key, attempt.spec, attempt.service = record.key, record.spec, record.service
-    attempt.state = "submitting"
+    attempt.state = "intended"
   end,
   sending = function(_, record, attempt)
     attempt.sending, attempt.state, attempt.to, attempt.err = record.at, "submitting", nil, nil
