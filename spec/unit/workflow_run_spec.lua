@@ -225,6 +225,23 @@ describe("a durable run", function()
     assert.matches("%.2$", server.tasks[1].key)
   end)
 
+  it("may be asked again for a submit that has failed", function()
+    local run = assert(runs.open "a.run")
+    server.down = fakes.new_error("network", "unreachable", { outcome = "not_sent" })
+    for _ = 1, 2 do
+      assert.are.equal("network", select(2, run:submit("x", linkis, { code = "x" })).kind)
+    end
+    server.down = nil
+    local job = assert(run:submit("x", linkis, { code = "x" }))
+    assert.is_false(pcall(run.submit, run, "x", linkis, { code = "x" }))
+    load_server.after_submit = function()
+      return fakes.new_error("network", "cut", { outcome = "unknown" })
+    end
+    assert(not run:submit("load", lindorm, {}))
+    assert.are.equal("submit_unknown", select(2, run:submit("load", lindorm, {})).kind)
+    assert.are.same({ 1, 1, 1 }, { job.id, server.submits, load_server.submits })
+  end)
+
   it("remembers the value of a step", function()
     local calls = 0
     local function work()

@@ -81,7 +81,7 @@ local function use(run, name)
   local here, before = options.place(), run.used[name]
   if before then
     error(string.format("step '%s' is used twice in this run: at %s and at %s; "
-      .. "give it an index, as in '%s 2'", name, before, here, name), 0)
+      .. "give it an index, as in '%s 2', or run:retry(%q)", name, before, here, name, name), 0)
   end
   run.used[name] = here
 end
@@ -290,7 +290,8 @@ end
 ---@param client userdata
 ---@param spec table as for `client:submit`, without `key`
 ---@return userdata|nil job
----@return table|nil err `submit_unknown` (Lindorm) until `resolve` or `forget`
+---@return table|nil err the same call may be tried again; `submit_unknown` (Lindorm) until
+---   `resolve` or `forget`
 function Run:submit(name, client, spec)
   options.argument("submit", "name", name, "text")
   if type(client) ~= "userdata" and type(client) ~= "table" or client.submit == nil then
@@ -300,8 +301,9 @@ function Run:submit(name, client, spec)
   local plan, err = self:prepare(name, client, spec)
   local ok = plan ~= nil
   if ok then ok, err = settle(self) end
-  if not ok then return nil, err end
-  return self:launch(plan)
+  if ok then ok, err = self:launch(plan) end
+  if not ok then self.used[name] = nil end -- it may be tried again
+  return ok or nil, err
 end
 
 local function remember(run, name, ok, value, err)

@@ -167,8 +167,7 @@ end
 local function about(fn, many, item)
   local ok, value = protect.try(fn, many, item)
   if ok then return value end
-  local text = type(value) == "string" and not protect.interrupted(value)
-  error(text and ("spec %d: %s"):format(item.index, value) or value, 0)
+  error(type(value) == "string" and ("spec %d: %s"):format(item.index, value) or value, 0)
 end
 
 -- Delayed items whose time has come, then new ones, as far as there is room.
