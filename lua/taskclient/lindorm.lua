@@ -9,6 +9,7 @@ local failure = require "taskclient.error"
 local form = require "taskclient.lindorm.form"
 local job_module = require "taskclient.lindorm.job"
 local options = require "taskclient.options"
+local protect = require "taskclient.protect"
 local request = require "taskclient.request"
 
 local M = {}
@@ -49,6 +50,10 @@ local function args_of(spec)
   return args
 end
 
+local CUT = "a submit was cut off; look on the server whether its load exists"
+
+local function create(client, args, opts) return request.send(client, "create", args, opts) end
+
 --- Raises for a spec that cannot be submitted; sends nothing.
 ---@private
 function Client:check_spec(spec)
@@ -71,7 +76,7 @@ function Client:submit(spec, opts)
     end
   end
   local created = core.time()
-  local call, id, err = request.send(self, "create", args,
+  local call, id, err = protect.noted(CUT, create, self, args,
     { timeout = spec.timeout, deadline = opts and opts.deadline })
   if id then
     local why = id_complaint(self, id)

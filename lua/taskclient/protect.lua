@@ -35,6 +35,19 @@ function M.try(fn, ...)
   return xpcall(function() return fn(a, b, c) end, traced)
 end
 
+local function told(note, ok, ...)
+  if ok then return ... end
+  if M.interrupted((...)) then io.stderr:write(note, "\n") end
+  error((...), 0)
+end
+
+--- Calls a function for what it gives; before an error of Ctrl-C goes on, a note is told.
+---@param note string
+---@param fn function
+---@param ... any at most three
+---@return any ...
+function M.noted(note, fn, ...) return told(note, M.try(fn, ...)) end
+
 --- Calls a function for one value; its error goes on, with its traceback.
 ---@param fn function
 ---@param ... any at most three

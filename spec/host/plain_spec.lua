@@ -92,6 +92,25 @@ describe("Ctrl-C in a plain script", function()
       end)
     end
 
+    it("says how to find the task of a submit that was cut off: " .. lua, function()
+      if not here(lua) then return pending(lua .. " is not here") end
+      for _, case in ipairs {
+        { MOMENTS.submit, 'client:reconcile%("%x+"%)' },
+        { "begun() taskclient.lindorm():submit { src = 'a', dst = 'b', file_type = 'CSV', "
+          .. "instances = 1, reader = '{}', writer = '{}' }", "whether its load exists" },
+      } do
+        local said = interrupt(function()
+          local asked = #fs:requests()
+          local child = start(lua, case[1], { TASKCLIENT_LINKIS_URL = fs.url,
+            TASKCLIENT_LINKIS_USER = "u", TASKCLIENT_LINKIS_TOKEN = "t",
+            TASKCLIENT_LINDORM_URL = fs.url })
+          wait.eventually(function() return #fs:requests() > asked end, 20, "the submit")
+          return child
+        end)
+        assert.matches(case[2], said)
+      end
+    end)
+
     local function waiting(choice)
       local server = servers.linkis()
       local child = start(lua, "local job = submit 'sleep 60' print(job.id) io.stdout:flush() "

@@ -9,6 +9,7 @@ local history = require "taskclient.linkis.history"
 local host = require "taskclient.host"
 local list = require "taskclient.linkis.list"
 local options = require "taskclient.options"
+local protect = require "taskclient.protect"
 local request = require "taskclient.request"
 local session = require "taskclient.session"
 local spec_module = require "taskclient.linkis.spec"
@@ -176,6 +177,8 @@ local function settle(client, plan, data, err)
   return nil, err
 end
 
+local function deliver(client, plan) return settle(client, plan, post(client, plan)) end
+
 -- Everything that is settled before the first byte goes out.
 local function plan_of(client, given, opts)
   local fields = core.fields(client)
@@ -243,7 +246,8 @@ function M.submit(client, given, opts)
     if err.kind == "unsupported" then err.hint = NO_LIST end
     return nil, err
   end
-  return settle(client, plan, post(client, plan))
+  local note = "a submit was cut off; to look for its task: client:reconcile(%q)"
+  return protect.noted(note:format(plan.key), deliver, client, plan)
 end
 
 --- Finds the task that carries a key; see client:reconcile.
