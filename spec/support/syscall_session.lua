@@ -6,9 +6,7 @@
 local url, path = ...
 
 local taskclient = require "taskclient"
-for _, name in ipairs { "results", "save", "pages", "linkis.submit", "linkis.list", "pretty" } do
-  require("taskclient." .. name)
-end
+require "taskclient.linkis" -- and all it uses
 
 local function told(value, err)
   return value and tostring(value) or ("error %s %s"):format(err.kind, tostring(err.outcome))
