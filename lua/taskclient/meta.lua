@@ -22,7 +22,9 @@ local M = { Client = {}, Call = {} }
 ---  is read with U+FFFD in their place; else it is an err of kind protocol
 ---@field host string|table|nil "plain", "loop", "nginx", "luv", "cqueues", "copas", or a table
 ---  with `await` and `sleep`; found by itself for the first three
----@field log function|table|nil fun(level, event): what happens, as `taskclient.printer()` prints
+---@field log function|table|nil fun(level, event): what happens, as `taskclient.printer()`
+---  prints; "debug": each answer and repetition, "info": logins and what changes something,
+---  "warn": what failed
 ---@field allow_plaintext boolean|nil false: a secret over http:// to another machine raises
 ---@field proxy string|nil URL, or "env" for what the environment says; else none is used
 ---@field ca_file string|nil

@@ -48,6 +48,16 @@ local function trace(state, level, what, err, seconds)
   })
 end
 
+-- What has changed something is told to whoever listens for more than trouble.
+local function trace_answer(state, call)
+  if not state.fields.log then return end
+  local told, opts = call:info(), state.opts
+  local changes = row_of(state).changes and not (opts and opts.bare)
+  state.client:trace(changes and "info" or "debug", { what = "answered",
+    operation = state.operation, http_status = told.http_status, seconds = told.seconds,
+    attempts = state.tries })
+end
+
 -- Whether sending the request once more can do no harm.
 local function may_repeat(state, err)
   local opts = state.opts
@@ -81,6 +91,7 @@ end
 local function judge(state, call, first, ...)
   if first ~= nil then
     retry.refund(state.fields.budget, state.price)
+    trace_answer(state, call)
     return call, first, ...
   end
   local err = ...

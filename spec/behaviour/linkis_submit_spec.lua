@@ -56,6 +56,25 @@ describe("a Linkis submit", function()
     assert.equals("nightly", record.requestApplicationName)
   end)
 
+  it("is told to log, and so is each look, of less weight", function()
+    local told = {}
+    local loud = assert(taskclient.linkis {
+      url = server.url, user = server.user, password = server.password,
+      token = not server.password and server.token or nil,
+      log = function(level, event)
+        local name = event.what .. " " .. tostring(event.operation)
+        told[name] = told[name] or { level = level, event = event }
+      end,
+    })
+    assert(assert(loud:submit(spec())):wait { poll = 0.1 })
+    loud:close()
+    local submit = told["answered submit"] or told["answered execute"]
+    assert.equals("info", submit.level)
+    assert.equals(200, submit.event.http_status)
+    assert.is_number(submit.event.seconds)
+    assert.equals("debug", (told["answered get"] or told["answered status"]).level)
+  end)
+
   it("has a creator whose SQL is not cut, where none is given", function()
     if no_list() then return end
     assert.equals("taskclient", record_of(assert(client:submit(spec()))).requestApplicationName)
