@@ -29,6 +29,7 @@ local REFUSALS = 3    -- refused pages before the file is read instead
 local NOT_READY = "cache not ready" -- passes by itself
 local HEAD = 100      -- lines in which a log names its task
 local BURST = 5000    -- lines of one `poll`
+local LATELY = 600    -- seconds since a record's last change; clocks may differ by some
 local VERSION = 1     -- of a saved cursor
 
 ---@class taskclient.LogCursor
@@ -38,11 +39,16 @@ local Cursor = {}
 
 local PICK
 
--- What job history says now: whether the job has ended, by which execID its
+local function is_late(changed)
+  return type(changed) == "number" and math.abs(core.time() - changed / 1000) < LATELY
+end
+
+-- What job history says now: whether the job has ended, and lately, by which execID its
 -- entrance knows it, and where its file is.
 local function look(self)
-  PICK = PICK or core.picker { "task.status", "task.strongerExecId", "task.logPath", "task.execId" }
-  local _, ok, status, exec, path, other = request.send(self.client, "get",
+  PICK = PICK or core.picker { "task.status", "task.strongerExecId", "task.logPath", "task.execId",
+    "task.updatedTime" }
+  local _, ok, status, exec, path, other, changed = request.send(self.client, "get",
     { id = history.id_text(self.job.id) }, { pick = PICK, deadline = self.deadline })
   if not ok then
     status.job_id = self.job.id
@@ -51,16 +57,16 @@ local function look(self)
   if status == nil then return nil, history.without_task(self.job.id) end
   local ended = job_module.ENDED[history.state(status)] or false
   self.was_running = self.was_running or not ended
-  self.looked, self.ended = true, ended
+  self.looked, self.ended, self.ended_lately = true, ended, ended and is_late(changed)
   self.exec = history.shown(self.job, exec, other)
   self.path = history.text(path) or self.path
   return true
 end
 
-local function ask(self, from, size)
+local function ask(self, from, size, limits)
   local _, data, err = request.send(self.client, "log",
     { id = self.exec, fromLine = from, size = size, distinctLevel = false },
-    { deadline = self.deadline })
+    limits or { deadline = self.deadline })
   if data then return logpage.parse(data, from, size) end
   err.job_id = self.job.id
   return nil, err
@@ -78,10 +84,11 @@ end
 ---@private
 ---@param from integer
 ---@param size integer
+---@param limits table|nil of the request, other than the cursor's deadline
 ---@return table|nil page
 ---@return table|nil err
-function Cursor:page(from, size)
-  local page, err = ask(self, from, size)
+function Cursor:page(from, size, limits)
+  local page, err = ask(self, from, size, limits)
   if not page then return nil, err end
   if page.odd then self:learn_way(page) end
   return logpage.settled(page, from, self.way)

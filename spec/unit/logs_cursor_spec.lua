@@ -8,6 +8,8 @@ local request = require "taskclient.request"
 local cjson = require "cjson"
 local log_model = require "spec.support.log_model"
 
+local unpack = table.unpack or unpack -- luacheck: ignore 113 143
+
 local EXEC = "exec_id018014linkis-cg-entrance127.0.0.1:9104IDE_hadoop_shell_0"
 local OTHER = "exec_id018014linkis-cg-entrance127.0.0.1:9104IDE_hadoop_shell_7"
 local NULL_EXEC = "exec_id018014linkis-cg-entrance127.0.0.1:9104null"
@@ -46,7 +48,9 @@ end
 
 local answers = {}
 
-function answers.get(self) return true, self.status, self.exec, self.path end
+function answers.get(self)
+  return true, self.status, self.exec, self.path, nil, self.changed
+end
 
 function answers.log(self, args)
   if self.refuse_log then return nil, self.refuse_log end
@@ -160,6 +164,35 @@ describe("job:logs", function()
       server.refuse_file = service_error "IOException: path … not exists."
       server.tick = function(n) if n == 3 then server.refuse_file = nil end end
       same_order(server, open())
+    end)
+
+    it("waits for the last lines of a file, of which the entrance may say nothing", function()
+      for _, early in ipairs { 0, 20, 31 } do -- lines that the file has at first
+        server = new_server()
+        server:add(1, "INFO Job with jobId : 12 and execID : x submitted ")
+        server:add(30)
+        server:add(1, "INFO Congratulations. Your job completed with status Success. ")
+        server:finish()
+        server.changed = os.time() * 1000
+        local whole = server.log.file
+        server.log.file = { unpack(whole, 1, early) }
+        server.refuse_log = service_error "no such job"
+        server.tick = function(n) if n == 2 then server.log.file = whole end end
+        same_order(server, open())
+        assert.are.equal(3, count(server.asked, "openLog"))
+      end
+    end)
+
+    it("is read once where its last line is there, or its end is long ago", function()
+      for _, changed in ipairs { os.time() * 1000, 1 } do
+        server = new_server()
+        server:add(1, "INFO Job with jobId : 12 and execID : x submitted ")
+        if changed > 1 then server:add(1, "INFO Your job completed with status Success. ") end
+        server:finish()
+        server.changed = changed
+        same_order(server, open())
+        assert.are.same({ "get", "openLog" }, server.asked)
+      end
     end)
 
     it("is read in pages where the server refuses the file (80033)", function()
