@@ -104,6 +104,8 @@ static void push_reply (lua_State *L, tc_client *c, const tc_call *call,
   else if (words && strcmp(v->kind, "protocol") != 0)
     lua_pushfstring(L, "%s%s%s", strcmp(v->kind, "auth") == 0
                                    ? "not logged in: " : "", said, "");
+  else if (r->http_status < 300 && strcmp(v->kind, "protocol") != 0)
+    lua_pushfstring(L, "%s: the server says no and gives no reason", host);
   else if (r->http_status >= 300 || v->why == NULL)
     lua_pushfstring(L, "%s: HTTP %d%s%s", host, r->http_status,
                     v->why != NULL ? ", " : "", v->why != NULL ? v->why : "");

@@ -49,8 +49,8 @@ describe("a Lindorm client", function()
   local STRANGE = {
     { json '{"success":"false","message":"no quota"}', "service", "no quota" },
     { json '{"success":false,"message":"no quota"}', "service", "no quota" },
-    { json '{"success":"false","message":null}', "service", "HTTP 200" },
-    { json '{"success":"false"}', "service", "HTTP 200" },
+    { json '{"success":"false","message":null}', "service", "says no and gives no reason" },
+    { json '{"success":"false"}', "service", "says no and gives no reason" },
     { json '{"success":"false","message":{"code":7}}', "service", '{"code":7}' },
     { json '{"success":"false","message":["a"]}', "service", '["a"]' },
     { json '{"success":1,"message":"x"}', "protocol", "JSON of another form" },
