@@ -23,6 +23,21 @@ M.SCHEMA = {
 
 local LABELS = { engineType = "engine", userCreator = "creator", codeType = "run_type" }
 
+-- What the server takes as an object; a list would go out as an array, which it cannot read.
+-- Of `source` the names go out as text too.
+local OBJECTS = { "variables", "startup", "runtime", "special", "labels" }
+
+local function nameless(spec)
+  for _, field in ipairs(OBJECTS) do
+    for name in each(spec[field] or {}) do
+      if type(name) ~= "string" then
+        return ("field '%s': { name = value } expected, and %s is no name"):format(field,
+          tostring(name))
+      end
+    end
+  end
+end
+
 local function complaint_of(spec)
   local creator = spec.creator
   if creator and creator:find "[-%s%c]" then
@@ -37,6 +52,7 @@ local function complaint_of(spec)
       return ("field 'labels': for '%s' there is the field '%s'"):format(name, LABELS[name])
     end
   end
+  return nameless(spec)
 end
 
 --- Refuses a wrong spec at the caller's line.
