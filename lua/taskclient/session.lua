@@ -22,8 +22,8 @@ local function reveal(secret, what)
   if type(secret) ~= "function" then return core.reveal(secret) end
   local text, why = secret()
   if type(text) == "string" and text ~= "" then return text end
-  return nil, failure.new("auth", what .. ": the function gave no text",
-    { cause = why, retryable = false })
+  return nil, failure.new("auth", what .. ": the function gave no text"
+    .. (why ~= nil and ": " .. tostring(why) or ""), { cause = why, retryable = false })
 end
 
 --- Makes the session of a client from its checked options.

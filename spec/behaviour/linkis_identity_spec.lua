@@ -116,6 +116,16 @@ describe("a login", function()
     client:close()
   end)
 
+  it("says why the caller's function had no password", function()
+    fs:script { { match = "/publicKey", reply = fault.boot(404) }, LIST }
+    local function sealed() return nil, "the vault is sealed" end
+    local client = linkis.client(fs, { password = sealed })
+    local _, err = client:call("list", {})
+    assert.equals("auth", err.kind)
+    assert.matches("password: the function gave no text: the vault is sealed", err.message)
+    client:close()
+  end)
+
   it("by a token that cannot be looked up for now is tried again", function()
     local away = "Token Authentication Failed, token: x，tokenUser: u, reason: errCode: %d ,desc: x"
     for _, code in ipairs { 15200, 15206 } do
