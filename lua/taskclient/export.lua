@@ -109,8 +109,13 @@ local function set_args(rs, opts, format)
   }
 end
 
+-- Endings that promise what the server does not write: CSV in them would mislead.
+local OTHERS = { json = true, jsonl = true, parquet = true, tsv = true, xls = true }
+
 local function format_of(path, opts)
-  local format = opts.format or path:match "%.(%w+)$" == "xlsx" and "xlsx" or "csv"
+  local ending = (path:match "%.(%w+)$" or ""):lower()
+  if not opts.format and OTHERS[ending] then return nil end
+  local format = opts.format or ending == "xlsx" and "xlsx" or "csv"
   if format ~= "csv" and format ~= "xlsx" then
     options.raise("export", options.unknown("format", format, { "csv", "xlsx" }))
   end
@@ -140,6 +145,10 @@ function M.set(rs, path, opts)
   options.argument("export", "path", path, "text")
   opts = options.check("export", opts, SET_SCHEMA)
   local format = format_of(path, opts)
+  if not format then
+    return refused(rs.job, path, "unsupported", ("the server writes csv and xlsx; %s has another "
+      .. "ending, and no format was given"):format(path))
+  end
   local ok, err = rs:peek()
   local kind = rawget(rs, "type") -- known too where rows are not shown
   if not ok and not kind then return nil, err end

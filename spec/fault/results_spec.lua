@@ -560,6 +560,19 @@ describe("result sets", function()
       assert(export("PK\3\4 … PK\5\6\0\0", DISPOSITION, { format = "xlsx" }, dir .. "/e2.xlsx"))
     end)
 
+    it("goes by the path's ending in any case, and refuses one that promises another form",
+      function()
+      assert(export("PK\3\4 … PK\5\6\0\0", DISPOSITION, nil, dir .. "/E.XLSX"))
+      assert.matches("outputFileType=xlsx", fs:requests("resultsetToExcel")[1].target)
+      for _, name in ipairs { "/e.json", "/e.TSV" } do
+        local bytes, err = export("id,name\n1,x\n2,y\n", DISPOSITION, nil, dir .. name)
+        assert.is_nil(bytes)
+        assert.equal("unsupported", err.kind)
+        assert.matches("the server writes csv and xlsx", err.message)
+      end
+      assert(export("id,name\n1,x\n2,y\n", DISPOSITION, { format = "csv" }, dir .. "/e.json"))
+    end)
+
     it("works for rows that are not shown", function()
       script {
         { match = "/openFile", reply = fault.linkis { type = "2", display_prohibited = true } },
