@@ -69,7 +69,8 @@ local M = { Client = {}, Call = {} }
 ---@field labels table|nil further labels
 ---@field key string|nil the submit's own name: the same key again gives the task that exists
 ---@field since number|nil no task with that key is older (Unix seconds; default a day ago)
----@field result_path string|nil folder of yours; each task gets a folder of its own in it
+---@field result_path string|nil folder of yours, with its scheme, as "hdfs:///tmp/ada"; each task
+---  gets a folder of its own in it
 ---@field timeout number|nil of the submit, its look-up included (1200)
 
 --- A bulk load for Lindorm; doc/lindorm.md says more.

@@ -148,6 +148,7 @@ describe("a Linkis submit", function()
       { spec { startup = { n = 1 / 0 } }, "startup.n" },
       { spec { source = { f = print } }, "source" },
       { spec { labels = { engineType = "x" } }, "there is the field 'engine'" },
+      { spec { result_path = "/tmp/linkis/x" }, "field 'result_path': a path with its scheme" },
       { spec { labels = { "x" } }, "field 'labels': { name = value } expected, and 1 is no name" },
       { spec { variables = { "x" } }, "field 'variables': { name = value } expected" },
       { spec { key = "a\nb" }, "field 'key'" }, { spec { code = "\255" }, "not UTF%-8" },

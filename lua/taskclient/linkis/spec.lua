@@ -38,6 +38,9 @@ local function nameless(spec)
   end
 end
 
+-- The server takes any text, and then cannot read the results there (linkis-wire 3.12).
+local function has_scheme(path) return path:match "^%a[%w+.-]*://" ~= nil end
+
 local function complaint_of(spec)
   local creator = spec.creator
   if creator and creator:find "[-%s%c]" then
@@ -46,6 +49,10 @@ local function complaint_of(spec)
   if spec.code:match "^%s*$" then return "field 'code' is blank" end
   if spec.key and (#spec.key > 200 or spec.key:find "%c") then
     return "field 'key': at most 200 characters, no control characters"
+  end
+  if spec.result_path and not has_scheme(spec.result_path) then
+    return "field 'result_path': a path with its scheme expected, as in 'hdfs:///...' or "
+      .. "'file:///...'"
   end
   for name in each(spec.labels or {}) do
     if LABELS[name] then
@@ -215,7 +222,7 @@ end
 -- The folder above the task's own, so that a new task gets one of its own too.
 local function result_path_of(runtime, key)
   local path = runtime and runtime[RESULT_PATH]
-  if type(path) ~= "string" then return nil end
+  if type(path) ~= "string" or not has_scheme(path) then return nil end
   local above, name = path:match "^(.+)/([^/]+)$"
   return name and (name == key or #name == 24) and above or path
 end
