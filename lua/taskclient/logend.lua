@@ -63,13 +63,15 @@ local function goes_on(cursor, text)
 end
 
 local function is_of_real_server(text)
-  return text == "" or text:sub(1, TAIL):find("INFO Job with jobId", 1, true) ~= nil
+  return text:sub(1, TAIL):find("INFO Job with jobId", 1, true) ~= nil
 end
 
 -- Whether this may not be the whole file yet: history shows a job's end before the file has
 -- its last lines, as seen on a real 1.8.0. The entrance may tell; it skips some lines.
 local function may_grow(cursor, text)
-  if not cursor.was_running and not cursor.ended_lately then return false end
+  local lately = cursor.was_running or cursor.ended_lately -- nil: who knows
+  if not text:find "%S" then return lately ~= false end -- a real one is never empty
+  if not lately then return false end
   if text:sub(-TAIL):find(CLOSING, 1, true) then return false end
   if goes_on(cursor, text) then return true end
   cursor.calm = cursor.size == #text and cursor.calm + 1 or 0

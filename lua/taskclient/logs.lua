@@ -39,8 +39,10 @@ local Cursor = {}
 
 local PICK
 
+-- nil where the server tells no time, or in words.
 local function is_late(changed)
-  return type(changed) == "number" and math.abs(core.time() - changed / 1000) < LATELY
+  if type(changed) ~= "number" then return nil end
+  return math.abs(core.time() - changed / 1000) < LATELY
 end
 
 -- What job history says now: whether the job has ended, and lately, by which execID its

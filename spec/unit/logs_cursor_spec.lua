@@ -195,6 +195,14 @@ describe("job:logs", function()
       end
     end)
 
+    it("waits for a file that is there and still empty", function()
+      server:add(3)
+      server:finish()
+      server.log.file_text = function() return "" end
+      server.tick = function(n) if n == 3 then server.log.file_text = nil end end
+      same_order(server, open())
+    end)
+
     it("is read in pages where the server refuses the file (80033)", function()
       server:add(12345)
       server:finish()
