@@ -145,6 +145,23 @@ describe("validate", function()
     }, list)
   end)
 
+  it("names what is doubtful beside what is wrong", function()
+    local list, body = client:validate { src = "a", dst = "b", driver_spec = "huge",
+      reader = { filePath = "1.csv" }, writer = { lindormTable = "a.b" } }
+    assert.is_nil(body)
+    assert.same({
+      "field 'instances' is missing",
+      "field 'driver_spec': small, medium, large or xlarge expected, not 'huge'",
+      "reader.filePath: a folder is wanted, '1.csv' looks like a file (a folder: write '1.csv/')",
+      "file_type is missing: with a source on HDFS it must be given",
+      "writer.lindormTable: a.b; the namespace is a key of its own",
+    }, list)
+    list = client:validate(spec { reader = "{", driver_spec = "huge" })
+    assert.equals(2, #list) -- and not what a config that cannot be read lacks
+    list = client:validate(spec { reader = lindorm.table { table = "t", columns = { "a", "b" } } })
+    assert.same({ "the reader was made by a builder of writers" }, list)
+  end)
+
   local DOUBTS = {
     { "'driver_spec': small, .* expected, not 'huge'", { driver_spec = "huge" } },
     { "file_type: .*not ORC", { file_type = "ORC" } },

@@ -300,15 +300,26 @@ local function type_complaint(from, i, column)
     from.kind, becomes or "nothing", word)
 end
 
+--- Whether one was made by a builder of the other: what is wrong with it, or nil.
+---@param reader any
+---@param writer any
+---@return string|nil
+---@private
+function M.swapped(reader, writer)
+  local from, to = built[reader], built[writer]
+  if from and from.writer then return "the reader was made by a builder of writers" end
+  if to and not to.writer then return "the writer was made by a builder of readers" end
+end
+
 --- What does not fit between a reader and a writer that were made here, or nil.
 ---@param reader any
 ---@param writer any
 ---@return string|nil
 ---@private
 function M.mismatch(reader, writer)
+  local swapped = M.swapped(reader, writer)
+  if swapped then return swapped end
   local from, to = built[reader], built[writer]
-  if from and from.writer then return "the reader was made by a builder of writers" end
-  if to and not to.writer then return "the writer was made by a builder of readers" end
   if not from or not to then return nil end
   local columns, cells = reader.column, writer.columns -- as they are now, whoever changed them
   if type(columns) ~= "table" or type(cells) ~= "table" then return nil end

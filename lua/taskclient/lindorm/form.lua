@@ -250,14 +250,15 @@ function M.warnings(spec)
   reader_complaints(add, spec, reader)
   writer_complaints(add, writer)
   local from, to = select(2, texts(reader.column)), select(2, texts(writer.columns))
-  add(reader.column and writer.columns and from ~= to,
+  add(reader.column and writer.columns and from ~= to
+      and not config.mismatch(spec.reader, spec.writer), -- which says so too
     "reader and writer have %d and %d columns; they pair by position", from, to)
   return list
 end
 
--- All that is wrong with the fields, where submit names the first.
+-- All that is wrong with the fields, where submit names the first; and the fields that are right.
 local function wrong_fields(spec)
-  local list = {}
+  local list, sound = {}, {}
   for name, types_of in each(M.SCHEMA) do
     if spec[name] == nil and types_of:find "^!" then
       list[#list + 1] = ("field '%s' is missing"):format(name)
@@ -265,11 +266,19 @@ local function wrong_fields(spec)
   end
   for name, value in each(spec) do
     local types_of = M.SCHEMA[name]
-    list[#list + 1] = options.complaint({ [name] = value },
+    local complaint = options.complaint({ [name] = value },
       types_of and { [name] = types_of } or M.SCHEMA, "field")
+    list[#list + 1] = complaint
+    if not complaint then sound[name] = value end
   end
   table.sort(list)
-  return list
+  return list, sound
+end
+
+-- Whether a closer look at the two configs tells more than that they are none.
+local function readable(spec)
+  return config_text(spec.reader, "reader") and config_text(spec.writer, "writer")
+    and not config.swapped(spec.reader, spec.writer)
 end
 
 --- All complaints, and the form's text where it can be made.
@@ -278,11 +287,14 @@ end
 ---@return string[] complaints
 ---@return string|nil body
 function M.validate(client, spec)
-  local list = wrong_fields(spec)
-  if #list > 0 then return list end
-  local args, why = M.args(spec)
-  if not args then return why end
-  return M.warnings(spec), client:check("create", args)
+  local list, sound = wrong_fields(spec)
+  if not sound.reader or not sound.writer then return list end
+  local args, why = M.args(sound)
+  if #list > 0 then args = nil end
+  for _, complaints in ipairs { why or {}, readable(sound) and M.warnings(sound) or {} } do
+    for _, complaint in ipairs(complaints) do list[#list + 1] = complaint end
+  end
+  return list, args and client:check("create", args)
 end
 
 return M
