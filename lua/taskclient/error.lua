@@ -130,6 +130,8 @@ function M.hint(err)
   if is_page(err, kind) then
     return "a login, or another server? see option 'url'; 'cookies' and 'headers' carry a session"
   end
+  -- the server's code for whatever its job history finds wrong with a question, too
+  if code == 21304 and rawget(err, "job_id") == nil then code = nil end
   return code and HINTS[code] or KIND_HINTS[kind]
 end
 

@@ -19,6 +19,8 @@ describe("an err", function()
   it("has a hint for a code given as text too, none for an unknown one", function()
     assert.is_string(failure.new("service", "x", { code = "80010" }).hint)
     assert.is_nil(failure.new("service", "x", { code = 4711 }).hint)
+    -- of a list, not of a job
+    assert.is_nil(failure.new("service", "Invalid creator", { code = 21304 }).hint)
   end)
 
   it("is told from other tables", function()
@@ -68,7 +70,8 @@ describe("a hint", function()
     local n = 0
     for code in pairs(codes_of(file:read "*a")) do
       n = n + 1
-      assert.is_string(failure.new("service", "x", { code = code }).hint, "no hint for " .. code)
+      assert.is_string(failure.new("service", "x", { code = code, job_id = 1 }).hint,
+        "no hint for " .. code)
     end
     file:close()
     assert.is_true(n > 60, n .. " codes")
