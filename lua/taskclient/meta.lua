@@ -71,7 +71,7 @@ local M = { Client = {}, Call = {} }
 ---@field since number|nil no task with that key is older (Unix seconds; default a day ago)
 ---@field result_path string|nil folder of yours, with its scheme, as "hdfs:///tmp/ada"; each task
 ---  gets a folder of its own in it
----@field timeout number|nil of the submit, its look-up included (1200)
+---@field timeout number|nil of the submit, its look-up included (1200); a look-up has 15 s at least
 
 --- A bulk load for Lindorm; doc/lindorm.md says more.
 ---@class taskclient.lindorm_spec
