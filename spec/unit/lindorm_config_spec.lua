@@ -203,6 +203,10 @@ describe("validate", function()
     { "writer: a JSON object expected", { writer = { "a" } } },
     { "reader.x: a function has no JSON form", { reader = { x = print } } },
     { "not UTF%-8", { reader = { filePath = "\255" } } },
+    { "field 'dst': not UTF%-8 at byte 2", { dst = "a\255" } },
+    { "field 'spark': not UTF%-8", { spark = "\255" } },
+    { "field extra.x: not UTF%-8", { extra = { x = "\255" } } },
+    { "field extra.*: not UTF%-8", { extra = { ["\255"] = "x" } } },
   }
   for _, case in ipairs(DOUBTS) do
     it("says " .. case[1], function() assert.matches(case[1], complaints(case[2])) end)

@@ -24,6 +24,9 @@ local FIELDS = {
   src = true, dst = true, readerConfig = true, writerConfig = true, driverSpec = true,
   instances = true, fileType = true, sparkAdditionalParams = true,
 }
+local SPEC_NAMES = {
+  src = "src", dst = "dst", fileType = "file_type", sparkAdditionalParams = "spark",
+}
 local READER_KEYS = {
   "column", "delimite", "delimiter", "filePath", "header", "numPartitions", "partition", "table",
 }
@@ -105,6 +108,18 @@ local function driver_spec(spec)
     :format(word)
 end
 
+-- What is wrong with the texts that go out as they are; those of the configs are JSON's to check.
+local function text_complaint(args)
+  for _, name in ipairs { "src", "dst", "fileType", "sparkAdditionalParams" } do
+    local _, why = json.try(args[name] or "", "field '" .. SPEC_NAMES[name] .. "'")
+    if why then return why end
+  end
+  for name, value in each(args.extra or {}) do
+    local _, why = json.try({ [name] = value }, "field extra")
+    if why then return why end
+  end
+end
+
 --- Refuses a wrong spec at the caller's line.
 ---@param spec table
 function M.check(spec)
@@ -129,6 +144,7 @@ function M.args(spec)
     writerConfig = part(config_text(spec.writer, "writer")),
     sparkAdditionalParams = part(spark_text(spec)), extra = part(extra_fields(spec)),
   }
+  part(nil, text_complaint(args))
   part(nil, config.mismatch(spec.reader, spec.writer))
   if #complaints > 0 then return nil, complaints end
   return args
