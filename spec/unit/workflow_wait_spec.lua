@@ -107,6 +107,10 @@ describe("waiting", function()
     assert.is_nil(state)
     assert.is_true(err.vanished)
     assert.is_true(fakes.clock - before >= 60)
+    state, err = wait.wait(linkis:attach(999), { timeout = 10 })
+    assert.is_nil(state)
+    assert.are.equal("timeout", err.kind)
+    assert.is_nil(err.message:find "goes on") -- it may never have been
   end)
 
   it("never takes an unknown word or a regression for an end", function()

@@ -50,9 +50,10 @@ function M.timeout(w, delayed)
   for _, item in ipairs(w.items) do cause = cause or item.last_err end
   for _, item in ipairs(delayed or {}) do cause = cause or item.err end
   local only = #w.items == 1 and w.items[1].job
-  local text = ("%s not ended within %g s and %s on%s%s"):format(
+  local text = ("%s not ended within %g s%s%s%s"):format( -- an unknown one is not said to go on
     only and tostring(only) .. " has" or #w.items .. " jobs have", w.opts.timeout,
-    only and "goes" or "go", delayed and delayed[1] and "; to be submitted: " .. #delayed or "",
+    not only and " and go on" or cause and cause.vanished and "" or " and goes on",
+    delayed and delayed[1] and "; to be submitted: " .. #delayed or "",
     cause and "; last error: " .. tostring(cause) or "")
   return new_error("timeout", text, { job_id = only and only.id or nil, cause = cause })
 end
