@@ -162,6 +162,8 @@ describe("lindorm face", function()
       { "a folder without files", { column = COLUMNS }, CELLS, "empty", "holds no file" },
       { "a way out of the source", { column = COLUMNS, filePath = "../" }, CELLS, nil,
         "leaves the source" },
+      { "a MaxCompute table", { table = "orders", column = COLUMNS }, CELLS, "plain",
+        "reads files, not the MaxCompute table orders" },
       { "unequal columns", { column = { "id" } }, CELLS, "plain", "1 columns, writerConfig 3" },
       { "an unknown type", { column = { "id", "name", "n" } },
         { "ROW||Strnig", "f:a||Int", "f:b||Int" }, "plain", "Strnig" },

@@ -117,6 +117,9 @@ end
 -- Files -------------------------------------------------------------------------------------------
 
 local function files_under(order)
+  if order.reader.table then
+    fail("the sandbox reads files, not the MaxCompute table %s", tostring(order.reader.table))
+  end
   local path = tostring(order.reader.filePath or "")
   if path:find("..", 1, true) then fail("filePath %s leaves the source", path) end
   local folder = (order.folder .. "/" .. path):gsub("/+$", "")
