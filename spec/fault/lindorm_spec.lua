@@ -117,6 +117,15 @@ describe("a Lindorm client", function()
     end
   end)
 
+  it("prints what info tells, but for what is named like a password", function()
+    fs:script { { match = "/info ",
+      reply = info("RUNNING", ',"procConfig":{"jdbcPassword":"canary","src":"hdfs"}') } }
+    local record = assert(new():attach(ID):info())
+    assert.equals("canary", record.procConfig.jdbcPassword)
+    assert.equals('{"procConfig":{"jdbcPassword":"***","src":"hdfs"},"procId":"x","stage":"S",'
+      .. '"state":"RUNNING"}', tostring(record))
+  end)
+
   it("takes no id from a yes that names none", function()
     local client = new()
     for _, body in ipairs { '{"success":"true"}', '{"success":"true","message":null}',

@@ -4,8 +4,10 @@
 
 local core = require "taskclient.core"
 local failure = require "taskclient.error"
+local hide = require "taskclient.hide"
 local host = require "taskclient.host"
 local job_module = require "taskclient.job"
+local json = require "taskclient.json"
 local options = require "taskclient.options"
 local request = require "taskclient.request"
 local stages = require "taskclient.lindorm.stages"
@@ -66,12 +68,22 @@ local function no_record(call)
     http_status = said.http_status, shape = said.shape, retryable = false })
 end
 
+-- Printed it is the JSON it came as; what is named like a password is not shown.
+local record_mt = {}
+record_mt.__tostring = function(info)
+  return hide.text(json.try(info) or "a record that is nested too deeply to be printed")
+end
+
+local function printable(data)
+  return getmetatable(data) and data or setmetatable(data, record_mt)
+end
+
 -- The record in a reply, or the err of its absence.
 local function record_of(job, call, data, err)
-  if type(data) == "table" and next(data) ~= nil then return data end
+  if type(data) == "table" and next(data) ~= nil then return printable(data) end
   err = err or no_record(call)
   data = err.kind == "protocol" and unmarked(call)
-  if data then return data end
+  if data then return printable(data) end
   err.job_id, err.vanished = job.id, is_gone(err) or nil
   return nil, err
 end
