@@ -87,6 +87,28 @@ local function take(job, path, opts, get, missing)
   return refused(job, path, err.kind, err.message)
 end
 
+local TAIL = 65536 -- bytes in which the last line is looked for
+
+local function separators(line, separator)
+  local n, at = 0, 1
+  while true do
+    local from, to = line:find(separator, at, true)
+    if not from then return n end
+    n, at = n + 1, to + 1
+  end
+end
+
+-- Whether the last row stops before its last column. A separator in a cell can only make more.
+local function stops_short(path, separator)
+  local file = io.open(path, "rb")
+  if not file then return false end
+  local head, size = file:read "*l" or "", file:seek "end"
+  file:seek("set", math.max(0, size - TAIL))
+  local last = (file:read "*a" or ""):match "\n([^\n]+)$"
+  file:close()
+  return last ~= nil and separators(last, separator) < separators(head, separator)
+end
+
 -- The rows of a CSV against the server's own count. A newline in a cell can only
 -- make lines more.
 local function missing_rows(rs, opts, path)
@@ -94,8 +116,13 @@ local function missing_rows(rs, opts, path)
   local total = rs:count()
   local lines = total and count_lines(path)
   local expected = lines and math.min(total, opts.limit or ALL)
-  if not lines or lines >= expected + 1 then return nil end
-  return ("the export was cut: %d of %d rows came"):format(math.max(0, lines - 1), expected)
+  if not lines or lines > expected + 1 then return nil end
+  if lines <= expected then
+    return ("the export was cut: %d of %d rows came"):format(math.max(0, lines - 1), expected)
+  end
+  local separator = opts.separator or ","
+  if separator == "" or separator == "t" then separator = "\t" end
+  return stops_short(path, separator) and "the export was cut inside of its last row" or nil
 end
 
 local function set_args(rs, opts, format)

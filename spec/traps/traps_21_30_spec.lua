@@ -82,6 +82,24 @@ describe("trap", function()
     assert.is_nil(slurp(dir .. "/b.csv"))
   end)
 
+  it("23 once more: an export that was cut inside of its last row is found", function()
+    local rows = { { "1", "a" }, { "2", "b" } }
+    for body, opts in pairs {
+      ["id,name,n\n1,x,1\n2,y"] = {}, ["id,name,n\n1,x,1\n2"] = {},
+      ["id\tname\tn\n1\tx\t1\n2,y\tz"] = { separator = "t" },
+      ["id||name\n1||x\n2|"] = { separator = "||" },
+    } do
+      local bytes, err = set(rows, export(body)):export(path "a.csv", opts)
+      assert.is_nil(bytes)
+      assert.equals("protocol", err.kind)
+      assert.matches("cut inside of its last row", err.message)
+      assert.is_nil(slurp(dir .. "/a.csv"))
+    end
+    for _, body in ipairs { "id,name\n1,x\n2,y", "id,name\n1,x\n2,y,z", "id\n1\n2" } do
+      assert(set(rows, export(body)):export(path "a.csv"))
+    end
+  end)
+
   it("24: an export fails inside a 200", function()
     for body, code in pairs {
       ["error(错误):errCode: 80024 ,desc: only table ,ip: a ,port: 1 ,serviceKind: ps"] = 80024,
