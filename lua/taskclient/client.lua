@@ -90,6 +90,19 @@ local function cookie_text(where, cookies)
   return parts[1] and table.concat(parts, "; ")
 end
 
+local PROXIES = {
+  http = true, https = true, socks4 = true, socks4a = true, socks5 = true, socks5h = true,
+}
+
+-- What libcurl would find out late, and then for a failure of the network. May hold a password.
+local function check_proxy(where, proxy)
+  if proxy == nil or proxy == "env" then return end
+  local scheme = proxy:match "^(%w+)://[^%s%c/]+/?$"
+  if not scheme or not PROXIES[scheme:lower()] then
+    options.raise(where, "option 'proxy': 'env' or a URL as 'http://proxy:3128' expected")
+  end
+end
+
 local function is_loopback(url)
   local name = url:match "^%a+://(%b[])" or url:match "^%a+://([^/:]+)" or ""
   return name == "localhost" or name == "[::1]" or name:match "^127%." ~= nil
@@ -129,6 +142,7 @@ end
 ---@return table|nil err
 function M.new(where, service, opts, class, fields, more)
   fields = fields_of(where, service, opts, fields)
+  check_proxy(where, opts.proxy)
   more.url, more.headers, more.cookie = opts.url, fields.headers, cookie_text(where, opts.cookies)
   more.fields = fields
   for _, name in ipairs(TO_CORE) do more[name] = opts[name] end

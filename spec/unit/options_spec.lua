@@ -46,6 +46,15 @@ describe("option tables", function()
 
 end)
 
+describe("a proxy", function()
+  it("is a URL of a kind that is known, or the environment's", function()
+    for _, proxy in ipairs { "env", "http://proxy:3128", "HTTPS://u:p@proxy/",
+      "socks5h://[::1]:1" } do
+      assert(taskclient.linkis { url = "http://127.0.0.1:1", proxy = proxy }):close()
+    end
+  end)
+end)
+
 describe("a wrong argument", function()
   local linkis = assert(taskclient.linkis { url = "http://127.0.0.1:1" })
   local lindorm = assert(taskclient.lindorm { url = "http://127.0.0.1:1" })
@@ -65,6 +74,10 @@ describe("a wrong argument", function()
       function() taskclient.linkis { url = "http://a", user = "u", token = "code\n" } end },
     { "linkis { user }", "option 'user': no control characters",
       function() taskclient.linkis { url = "http://a", user = "u\r\nX: y", token = "code" } end },
+    { "linkis { proxy }", "option 'proxy': 'env' or a URL as",
+      function() taskclient.linkis { url = "http://a", proxy = "ENV" } end },
+    { "lindorm { proxy }", "option 'proxy': 'env' or a URL as",
+      function() taskclient.lindorm { url = "http://a", proxy = "ftp://proxy:1" } end },
     { "linkis { version }", "a version such as '1.8.0' expected",
       function() taskclient.linkis { url = "http://a", version = "new" } end },
     { "lindorm { states }", "maps the server's words",
