@@ -98,15 +98,17 @@ local function separators(line, separator)
   end
 end
 
--- Whether the last row stops before its last column. A separator in a cell can only make more.
-local function stops_short(path, separator)
+-- Whether the last row stops before its last column. A separator in a cell, or in a column's
+-- name, can only make more.
+local function stops_short(path, separator, columns)
   local file = io.open(path, "rb")
   if not file then return false end
   local head, size = file:read "*l" or "", file:seek "end"
   file:seek("set", math.max(0, size - TAIL))
   local last = (file:read "*a" or ""):match "\n([^\n]+)$"
   file:close()
-  return last ~= nil and separators(last, separator) < separators(head, separator)
+  return last ~= nil
+    and separators(last, separator) < math.min(separators(head, separator), columns - 1)
 end
 
 -- The rows of a CSV against the server's own count. A newline in a cell can only
@@ -122,7 +124,9 @@ local function missing_rows(rs, opts, path)
   end
   local separator = opts.separator or ","
   if separator == "" or separator == "t" then separator = "\t" end
-  return stops_short(path, separator) and "the export was cut inside of its last row" or nil
+  local columns = rs:columns()
+  return columns and stops_short(path, separator, #columns)
+    and "the export was cut inside of its last row" or nil
 end
 
 local function set_args(rs, opts, format)
@@ -141,6 +145,7 @@ local OTHERS = { json = true, jsonl = true, parquet = true, tsv = true, xls = tr
 
 local function format_of(path, opts)
   local ending = (path:match "%.(%w+)$" or ""):lower()
+  if ending == "tsv" and opts.separator then ending = "csv" end
   if not opts.format and OTHERS[ending] then return nil end
   local format = opts.format or ending == "xlsx" and "xlsx" or "csv"
   if format ~= "csv" and format ~= "xlsx" then

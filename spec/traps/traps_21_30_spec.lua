@@ -85,8 +85,8 @@ describe("trap", function()
   it("23 once more: an export that was cut inside of its last row is found", function()
     local rows = { { "1", "a" }, { "2", "b" } }
     for body, opts in pairs {
-      ["id,name,n\n1,x,1\n2,y"] = {}, ["id,name,n\n1,x,1\n2"] = {},
-      ["id\tname\tn\n1\tx\t1\n2,y\tz"] = { separator = "t" },
+      ["id,name\n1,x\n2"] = {}, ["id,name\n1,x\n2\ty"] = {},
+      ["id\tname\n1\tx\n2,y"] = { separator = "t" },
       ["id||name\n1||x\n2|"] = { separator = "||" },
     } do
       local bytes, err = set(rows, export(body)):export(path "a.csv", opts)
