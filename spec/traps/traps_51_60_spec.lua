@@ -1,6 +1,7 @@
 -- Traps 51 to 60 of linkis-wire.md section 8, each shown to the client as the
 -- server sets it.
 
+local cjson = require "cjson"
 local fault = require "spec.support.fault"
 local linkis = require "spec.support.linkis"
 local process = require "spec.support.process"
@@ -133,6 +134,23 @@ describe("trap", function()
       assert.is_truthy(fs:requests("/kill")[1].path:find(linkis.exec(), 1, true))
       assert.equals(0, #fs:requests(early:gsub("%-", "%%-") .. "/"))
     end
+  end)
+
+  it("beside 56: a task of the same id with another's key is not stopped", function()
+    local function sourced(id, key)
+      return { taskID = id, sourceJson = cjson.encode { ["taskclient.key"] = key } }
+    end
+    fs:script { linkis.get(sourced(12, "theirs")),
+      { match = "/list%-taskids", reply = fault.http(404, "") } }
+    local other = client:attach { service = "linkis", id = 12, key = "ours", url = "http://old" }
+    local what, err = other:abort()
+    assert.is_nil(what)
+    assert.same({ "service", "not_sent", 12 }, { err.kind, err.outcome, err.job_id })
+    assert.matches("another one", err.message)
+    local results = assert(client:abort { other, client:attach { service = "linkis", id = 12,
+      key = "ours" } })
+    for i = 1, 2 do assert.matches("another one", results[i].err.message) end
+    assert.equals(0, #fs:requests "/kill")
   end)
 
   it("beside 57: what failed by a kill was killed, what failed by itself had ended", function()

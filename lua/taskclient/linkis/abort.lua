@@ -8,6 +8,7 @@ local history = require "taskclient.linkis.history"
 local host = require "taskclient.host"
 local job_module = require "taskclient.job"
 local request = require "taskclient.request"
+local spec_module = require "taskclient.linkis.spec"
 
 local M = {}
 
@@ -28,6 +29,15 @@ local function ended(job, entry)
   return { ended = true, state = entry.state, native = entry.native }
 end
 
+-- A handle may have been made at another server, where the id was another task's.
+local function strange(job, record)
+  local ours, theirs = core.fields(job).key, spec_module.key_of(record)
+  if not ours or not theirs or ours == theirs then return nil end
+  return failure.new("service", "the server's task of this id is another one: it was submitted as '"
+    .. theirs .. "', ours as '" .. ours .. "'; nothing was stopped", { operation = "kill",
+      job_id = core.fields(job).id, retryable = false, outcome = "not_sent" })
+end
+
 -- Asks history until it shows where the task is, or its end.
 local function locate(job)
   local fields = core.fields(job)
@@ -36,6 +46,8 @@ local function locate(job)
     local record, err = history.get(fields.client, fields.id)
     if not record then return nil, nil, err end
     local entry = history.entry(record)
+    err = strange(job, record)
+    if err then return nil, nil, err end
     if job_module.ENDED[entry.state] then return nil, ended(job, entry) end
     local exec = target(job, record)
     if exec then return exec, nil, nil, record end
@@ -164,9 +176,12 @@ local function group(jobs, entries, results)
   for i, job in ipairs(jobs) do
     local entry = entries[i]
     local record = entry.info
+    local err = record and strange(job, record)
     local exec = record and not job_module.ENDED[entry.state] and target(job, record)
     local entrance = exec and is_ours(job.client, record) and history.entrance(exec)
-    if job_module.ENDED[entry.state] then
+    if err then
+      results[i] = { err = err }
+    elseif job_module.ENDED[entry.state] then
       results[i] = ended(job, entry)
     elseif entrance then
       if not groups[entrance] then
@@ -217,7 +232,7 @@ end
 -- Each success is checked in history; what is left over is stopped one by one,
 -- where the server's own loop may have been ended by a foreign job.
 local function finish(job, result)
-  if result and result.ended then return result end
+  if result and (result.ended or result.err) then return result end
   if result then
     return result_of(job, result.sent, settled(job, now_in(SETTLED_WITHIN)))
   end
