@@ -6,6 +6,7 @@ local follow = require "taskclient.follow"
 local M = {}
 
 local ALL = 4 -- of the array: ERROR, WARN, INFO, all
+local NEWLINE = 10
 
 local function text_of(log)
   if type(log) ~= "table" then return type(log) == "string" and log or nil end
@@ -87,11 +88,23 @@ function M.task_of(lines)
   end
 end
 
+-- openLog gives each empty line of the file twice: it reads one as a newline and adds its
+-- own (linkis-wire 3.12.5). An odd number of them in a row tells a server that does not.
+local function halve_empty(text)
+  if not text:find("\n\n", 1, true) and text:byte() ~= NEWLINE then return text end
+  text = "\n" .. text
+  for run in text:gmatch "\n\n+" do
+    if #run % 2 == 0 then return text:sub(2) end
+  end
+  return (text:gsub("\n\n+", function(run) return run:sub(1, (#run + 1) / 2) end):sub(2))
+end
+
 --- The whole text of a log file, from openLog.
 ---@param data any the reply's data
 ---@return string|nil text
 function M.text(data)
-  return type(data) == "table" and text_of(data.log) or nil
+  local text = type(data) == "table" and text_of(data.log)
+  return text and halve_empty(text) or nil
 end
 
 return M

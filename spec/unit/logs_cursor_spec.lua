@@ -60,9 +60,12 @@ function answers.log(self, args)
   return data
 end
 
+-- Each empty line of the file comes twice (linkis-wire 3.12.5).
 function answers.openLog(self)
   if self.refuse_file then return nil, self.refuse_file end
-  return { log = { "", "", "", self.log:file_text() } }
+  local text = self.log:file_text()
+  if not self.single then text = ("\n" .. text):gsub("\n(\n+)", "\n%1%1"):sub(2) end
+  return { log = { "", "", "", text } }
 end
 
 local function sent(server, operation, args)
@@ -150,6 +153,27 @@ describe("job:logs", function()
       local _, notes = same_order(server, open())
       assert.is_nil(notes[1].late)
       assert.are.same({ "get", "openLog" }, server.asked)
+    end)
+
+    it("has each empty line as often as the file", function()
+      server.log:add("")
+      server:add(600)
+      server.log:add("")
+      server:add(1)
+      for _ = 1, 2 do server.log:add("") end
+      server:add(600)
+      server:finish()
+      assert.are.equal(4, count(server.log.file, ""))
+      same_order(server, open())
+    end)
+
+    it("has them all of a server that gives each once", function()
+      server:add(600)
+      server.log:add("")
+      server:add(600)
+      server:finish()
+      server.single = true
+      same_order(server, open())
     end)
 
     it("is nothing for a job that was refused before it had a log", function()

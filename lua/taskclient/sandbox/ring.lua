@@ -114,7 +114,7 @@ function M.levels(lines)
 end
 
 ---The four texts of openLog: a line without level inherits the one before, each ends with a
----newline.
+---newline, and an empty one is a newline already.
 ---@param file string[] lines
 ---@param only table? set of "error", "warn", "info"; then ALL stays empty
 ---@return string[] four
@@ -123,10 +123,11 @@ function M.open_log(file, only)
   local out, current = { {}, {}, {}, {} }, nil
   for _, line in ipairs(file) do
     current = line:find("^" .. STAMP) and level_of(line) or current
+    local text = (line == "" and "\n" or line) .. "\n"
     if current and (not only or only[names[current]]) then
-      out[current][#out[current] + 1] = line .. "\n"
+      out[current][#out[current] + 1] = text
     end
-    if not only then out[ALL][#out[ALL] + 1] = line .. "\n" end
+    if not only then out[ALL][#out[ALL] + 1] = text end
   end
   for i = 1, 4 do out[i] = table.concat(out[i]) end
   return out
