@@ -178,32 +178,27 @@ function Job:delete()
   return job_module.unsupported(self, "delete", "Linkis deletes no tasks")
 end
 
-local function last_lines(text, n)
-  local lines = {}
-  for line in tostring(text):gmatch "[^\n]+" do lines[#lines + 1] = line end
-  for _ = 1, #lines - n do table.remove(lines, 1) end
-  return lines
+local function keep_last(lines, line)
+  if line ~= "" then lines[#lines + 1] = line end
+  if #lines > ERROR_LINES then table.remove(lines, 1) end
 end
 
--- The same by the log cursor, where the server gives no whole file.
-local function followed_lines(job)
-  local lines, cursor = {}, job:logs { level = "error", timeout = 30 }
-  while true do
-    local line = cursor:read()
-    if not line then return lines end
-    lines[#lines + 1] = line
-    if #lines > ERROR_LINES then table.remove(lines, 1) end
-  end
-end
-
+-- The last ERROR lines: by the log cursor, for the file may be behind the end that history
+-- tells; by the server's own choice where that gives none.
 local function error_lines(job, info)
-  local path = history.text(info.logPath)
-  local data = path and job.client:call("openLog", { path = path }, { retry = false })
-  local log = type(data) == "table" and data.log
-  if type(log) == "table" and type(log[1]) == "string" then
-    return last_lines(log[1], ERROR_LINES)
+  local lines, cursor = {}, job:logs { level = "error", timeout = 30 }
+  local line = cursor:read()
+  while line do -- no `for`: in a coroutine of Lua 5.1 its iterator cannot wait
+    keep_last(lines, line)
+    line = cursor:read()
   end
-  return followed_lines(job)
+  local path = history.text(info.logPath)
+  if #lines > 0 or not path then return lines end
+  local data = job.client:call("openLog", { path = path }, { retry = false })
+  local log = type(data) == "table" and data.log
+  local text = type(log) == "table" and log[1]
+  for found in tostring(text or ""):gmatch "[^\n]+" do keep_last(lines, found) end
+  return lines
 end
 
 -- The engine's own words, without what the server puts around each of them.

@@ -45,21 +45,34 @@ local function line_count(text)
   return n
 end
 
--- The entrance of a job that somebody else saw ending may be gone, or stuck.
-local BRIEFLY = { retry = false, timeout = 10 }
-
--- Whether the entrance still knows lines behind the end of this text.
-local function goes_on(cursor, text)
-  local limits = not cursor.was_running and BRIEFLY or nil
-  if not cursor.exec or cursor.by_file then return false end
-  local page = cursor:page(line_count(text) + 1, PROBE, limits)
-  if not page or limits and cursor:foreign(page) then return false end
-  local tail = text:sub(-TAIL)
+-- What a page that begins a line before the file's end says of the file. Once all is
+-- written, the entrance too reads the file: then the file's last line is in it. Before, it
+-- reads its memory, whose numbers are behind by one for each time it was emptied: there are
+-- other lines, or none at all.
+local function page_shows_more(page, text)
+  local tail, last = text:sub(-TAIL), text:match "([^\n]*)\n?$"
+  local found = false
   for _, line in ipairs(page.lines) do
+    found = found or line == last
     local known = line == "null" or line:find "^%s*$" or tail:find(line, 1, true)
     if not known then return true end
   end
-  return false
+  return page.raw and text ~= "" and not found
+end
+
+-- The entrance of a job that somebody else saw ending may be gone, or stuck.
+local BRIEFLY = { retry = false, timeout = 10 }
+
+-- Whether the entrance still knows lines behind the end of this text, as long as the
+-- job's execID is its own.
+local function goes_on(cursor, text)
+  if not cursor.exec or cursor.by_file then return false end
+  local limits = not cursor.was_running and BRIEFLY or nil
+  local page = cursor:page(math.max(0, line_count(text) - 1), PROBE, limits)
+  if not page or not page_shows_more(page, text) then return false end
+  if cursor.was_running then return true end
+  local head = cursor:page(0, PROBE, limits)
+  return head ~= nil and not cursor:foreign(head)
 end
 
 local function is_of_real_server(text)
@@ -72,8 +85,8 @@ local function may_grow(cursor, text)
   local lately = cursor.was_running or cursor.ended_lately -- nil: who knows
   if not text:find "%S" then return lately ~= false end -- a real one is never empty
   if not lately then return false end
-  if text:sub(-TAIL):find(CLOSING, 1, true) then return false end
   if goes_on(cursor, text) then return true end
+  if text:sub(-TAIL):find(CLOSING, 1, true) then return false end
   cursor.calm = cursor.size == #text and cursor.calm + 1 or 0
   cursor.size = #text
   return cursor.calm < CALM and is_of_real_server(text)

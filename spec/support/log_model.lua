@@ -107,7 +107,9 @@ end
 function Model:read(from, size)
   local out, first = {}, self.base == 1 and 1 or 0
   local at, count = math.max(from, first), size
-  while count > 0 and at - first < #self.file do
+  -- memory that was emptied w times takes only numbers below 499 w for the file's
+  local by_file = self.ended or from < (RING - 1) * self.flushes
+  while by_file and count > 0 and at - first < #self.file do
     out[#out + 1] = self.file[at - first + 1]
     at, count = at + 1, count - 1
   end

@@ -185,6 +185,19 @@ describe("trap", function()
     end
   end)
 
+  it("57: a failed job's ERROR lines are waited for where the file lacks its end", function()
+    local core, cjson = require "taskclient.core", require "cjson"
+    local head, last = "2026-11-22 01:02:03.002 INFO x", "2026-11-22 01:02:03.002 ERROR broken"
+    local function file(text, times)
+      return { match = "/openLog", times = times,
+        reply = fault.linkis(cjson.encode { log = { "", "", "", text } }) }
+    end
+    fs:script { linkis.get { status = "Failed", errDesc = "no", updatedTime = core.time() * 1000 },
+      { match = "/log", reply = linkis.log({ last }, 3) },
+      file(head .. "\n", 1), file(head .. "\n" .. last .. "\n") }
+    assert.same({ last }, assert(client:attach(12):error()).log)
+  end)
+
   it("58: failed and killed jobs have results, and no log tells how many", function()
     local function empty(status)
       fs:script { linkis.get { status = status }, linkis.tree("_0.dolphin", "_1.dolphin"),

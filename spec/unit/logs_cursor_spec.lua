@@ -155,25 +155,15 @@ describe("job:logs", function()
       assert.are.same({ "get", "openLog" }, server.asked)
     end)
 
-    it("has each empty line as often as the file", function()
-      server.log:add("")
-      server:add(600)
-      server.log:add("")
-      server:add(1)
-      for _ = 1, 2 do server.log:add("") end
-      server:add(600)
+    it("has each empty line as often as the file, also where openLog doubles none", function()
+      for _, text in ipairs { "", "a", "", "b", "", "" } do server.log:add(text) end
+      server:add(1200)
       server:finish()
+      for _, single in ipairs { false, true } do
+        server.single = single
+        same_order(server, open())
+      end
       assert.are.equal(4, count(server.log.file, ""))
-      same_order(server, open())
-    end)
-
-    it("has them all of a server that gives each once", function()
-      server:add(600)
-      server.log:add("")
-      server:add(600)
-      server:finish()
-      server.single = true
-      same_order(server, open())
     end)
 
     it("is nothing for a job that was refused before it had a log", function()
@@ -215,7 +205,7 @@ describe("job:logs", function()
         server:finish()
         server.changed = changed
         same_order(server, open())
-        assert.are.same({ "get", "openLog" }, server.asked)
+        assert.are.same({ "get", "openLog", changed > 1 and "log" or nil }, server.asked)
       end
     end)
 
@@ -225,6 +215,33 @@ describe("job:logs", function()
       server.log.file_text = function() return "" end
       server.tick = function(n) if n == 3 then server.log.file_text = nil end end
       same_order(server, open())
+    end)
+
+    -- history tells the end while the rest still is in the entrance's memory
+    local function whole_of(entries)
+      server:add(entries)
+      server.status, server.changed = "Succeed", core.time() * 1000
+      server.tick = function(n) if n == 2 then server:finish() end end
+      same_order(server, open())
+      assert.is_true(server.log.ended)
+    end
+
+    it("is whole also where history tells the end before the file has it", function()
+      whole_of(1203)
+      server = new_server()
+      whole_of(500 * 40 + 10) -- fewer lines are missing than the entrance is behind
+    end)
+
+    it("does not wait for lines of another job that has its execID", function()
+      server:add(1203)
+      server:finish()
+      server.changed = core.time() * 1000
+      local other = log_model.new { base = 1 }
+      other:add "2026-11-22 01:46:49.046 INFO Job with jobId : 13 and execID : x submitted "
+      for i = 1, 1300 do other:add("other " .. i) end
+      server.log.read = function(_, ...) return other:read(...) end
+      same_order(server, open())
+      assert.are.equal(0, server.ticks)
     end)
 
     it("is read in pages where the server refuses the file (80033)", function()
