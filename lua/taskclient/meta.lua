@@ -61,7 +61,7 @@ local M = { Client = {}, Call = {} }
 ---  it kills tasks of "LINKISCLI" and "BdpClient" that nobody waits for
 ---@field user string|nil whose label it gets; default who is logged in
 ---@field execute_user string|nil
----@field variables table|nil replaces ${name} in the code
+---@field variables table|nil replaces ${name} in the code; all values go out as text
 ---@field startup table|nil the engine's settings, as {["spark.executor.cores"] = 4}
 ---@field runtime table|nil settings of this task
 ---@field special table|nil

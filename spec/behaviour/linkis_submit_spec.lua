@@ -123,6 +123,15 @@ describe("a Linkis submit", function()
     assert.equals("file:///tmp/linkis/x/" .. job.key, runtime["wds.linkis.resultSet.store.path"])
   end)
 
+  it("takes numbers and booleans for variables, which a server wants as texts", function()
+    local job = assert(client:submit { code = "echo ${n} ${yes}", run_type = "shell",
+      engine = "shell-1", variables = { n = 9007199254740991, yes = true } })
+    assert.equals("succeeded", (job:wait { timeout = 120, poll = 0.2 }))
+    if no_list() then return end
+    local variable = core.decode(record_of(job).paramsJson).variable
+    assert.same({ "9007199254740991", "true" }, { variable.n, variable.yes })
+  end)
+
   it("is done anew by retry, under a new key", function()
     if no_list() then return end
     local job = assert(client:submit(spec { variables = { a = "1" } }))

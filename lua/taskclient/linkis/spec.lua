@@ -73,21 +73,29 @@ function M.check(spec)
   return spec
 end
 
--- Anything but text in source hangs a real server for six minutes.
-local function source_text(value, name)
-  if type(value) == "string" then return value end
-  return json.try(value, "field 'source'." .. tostring(name))
+-- A field's values as texts. Anything else in source hangs a real server for six minutes, and
+-- in variables it ends in a ClassCastException (20050).
+local function texts_of(spec, field)
+  local texts = {}
+  for name, value in each(spec[field] or {}) do
+    local text, why = value, nil
+    if type(value) ~= "string" then
+      text, why = json.try(value, ("field '%s'.%s"):format(field, tostring(name)))
+    end
+    if not text then return nil, why end
+    texts[tostring(name)] = text
+  end
+  return texts
 end
 
-local function source_of(spec, key)
-  local source = {}
-  for name, value in each(spec.source or {}) do
-    local text, why = source_text(value, name)
-    if not text then return nil, why end
-    source[tostring(name)] = text
-  end
+-- What goes out as texts alone: source with the key in it, and variables.
+local function texts_and_key(spec, key)
+  local source, why = texts_of(spec, "source")
+  if not source then return nil, nil, why end
   source[KEY_MEMBER] = key
-  return source
+  local variables
+  variables, why = texts_of(spec, "variables")
+  return source, variables, why
 end
 
 -- The result folder is used by the server as it is, so it must be the job's own.
@@ -108,9 +116,9 @@ local function labels_of(spec, user)
   return labels
 end
 
-local function params_of(spec, key)
+local function params_of(spec, key, variables)
   return {
-    variable = spec.variables or {},
+    variable = variables,
     configuration = {
       startup = spec.startup or {}, runtime = runtime_of(spec, key) or {}, special = spec.special,
     },
@@ -132,8 +140,8 @@ end
 ---@return string|nil text
 ---@return string|nil why a value that has no JSON form
 function M.body(spec, key, user)
-  local source, why = source_of(spec, key)
-  if not source then return nil, why end
+  local source, variables, why = texts_and_key(spec, key)
+  if why then return nil, why end
   local state = {}
   local text = "{" .. (spec.execute_user
       and '"executeUser":' .. part(state, spec.execute_user, "execute_user") .. "," or "")
@@ -143,7 +151,7 @@ function M.body(spec, key, user)
     .. ',"params":{"configuration":{"runtime":' .. part(state, runtime_of(spec, key), "runtime")
     .. (spec.special and ',"special":' .. part(state, spec.special, "special") or "")
     .. ',"startup":' .. part(state, spec.startup, "startup")
-    .. '},"variable":' .. part(state, spec.variables, "variables")
+    .. '},"variable":' .. part(state, variables, "variables")
     .. '},"source":' .. part(state, source, "source") .. "}"
   return not state.why and text or nil, state.why
 end
@@ -155,12 +163,12 @@ end
 ---@return string|nil text
 ---@return string|nil why
 function M.old_body(spec, key, user)
-  local source, why = source_of(spec, key)
-  if not source then return nil, why end
+  local source, variables, why = texts_and_key(spec, key)
+  if why then return nil, why end
   return json.try({
     executeApplicationName = spec.engine:match "^[^-]+", executionCode = spec.code,
     runType = spec.run_type, requestApplicationName = spec.creator,
-    params = params_of(spec, key), source = source, labels = labels_of(spec, user),
+    params = params_of(spec, key, variables), source = source, labels = labels_of(spec, user),
   }, "spec")
 end
 
