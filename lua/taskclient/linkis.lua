@@ -339,7 +339,7 @@ end
 --- The records of the server's job history, newest first, each once.
 ---@param opts table|nil state (one of the five words, or a list), native (the server's word),
 ---  creator, engine, since and before (Unix seconds), id, run_type, instance, engine_instance,
----  page_size; for administrators user and admin
+---  page_size; for administrators user and admin (all users)
 ---@return taskclient.History cursor for a generic `for`, or by `cursor:read()`
 function Client:list(opts)
   local cursor = require("taskclient.linkis.list").list(self, opts)

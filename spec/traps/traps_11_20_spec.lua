@@ -160,6 +160,19 @@ describe("trap", function()
     assert.matches("pageSize=%-1", fs:requests("/fileInfo")[1].query)
   end)
 
+  it("20: a list leaves filters aside: a user without the view, runType on 1.8", function()
+    local rows = linkis.list { { taskID = 5, umUser = "alice", runType = "jdbc" },
+      { taskID = 4, runType = "jdbc" }, { taskID = 3, runType = "shell" } }
+    for ids_of, opts in pairs { ["5"] = { user = "ALICE" }, ["54"] = { run_type = "jdbc" } } do
+      fs:script { { match = "/list", reply = rows } }
+      local found = ""
+      for record in client:list(opts) do found = found .. record.taskID end
+      assert.equals(ids_of, found)
+      local asked = fs:requests "/list"
+      assert.equals(opts.user ~= nil, asked[#asked].target:find "AdminView=true" ~= nil)
+    end
+  end)
+
   it("20: the list's totalPage is rows, and its last page comes for ever", function()
     local function some(...)
       local list = {}
