@@ -49,6 +49,18 @@ describe("trap", function()
     assert.matches("'%-'", err.hint)
   end)
 
+  it("31: a list by creator finds no task whose label has another name in it", function()
+    local found = linkis.list { { taskID = 9, sourceJson = '{"taskclient.key":"k"}' } }
+    for _, other in ipairs { { user = "HADOOP" }, { execute_user = "alice" } } do
+      fs:script { { match = "/list.*creator=", reply = linkis.list {} },
+        { match = "/list", reply = found }, { match = "/submit", reply = linkis.accepted(10) } }
+      local spec = linkis.shell("echo once", { key = "k", creator = "c" })
+      assert.equals(10, assert(client:submit(spec)).id)
+      for name, value in pairs(other) do spec[name] = value end
+      assert.equals(9, assert(client:submit(spec)).id)
+    end
+  end)
+
   it("32: labels go out as an object, never as a list", function()
     fs:script { { match = "/submit", reply = linkis.accepted() } }
     assert(client:submit(linkis.shell("x", { labels = {} })))

@@ -59,6 +59,14 @@ local function find(client, key, since, creator, deadline)
   end)
 end
 
+-- The creator to look for a plan's task by. The server compares the whole label with
+-- "<who asks>-<creator>", which finds no task that has another name in it.
+local function creator_of(client, plan)
+  local spec, live = plan.spec, core.fields(client).session
+  local other = spec.user or spec.execute_user or live and live.proxy_user
+  return not other and spec.creator or nil
+end
+
 -- The user whose name stands in the label, as far as that needs no request.
 local function known_user(fields, spec)
   local given, live = spec.user or spec.execute_user or fields.execute_user, fields.session
@@ -122,7 +130,7 @@ local function reconcile(client, plan, cause)
   local pause = FIRST_LOOK
   local deadline = math.max(plan.deadline, core.now() + GRACE)
   while true do
-    local record, err = find(client, plan.key, plan.created, plan.spec.creator, deadline)
+    local record, err = find(client, plan.key, plan.created, creator_of(client, plan), deadline)
     if record then return adopt(client, record, plan) end
     local over = err and hopeless(err) or core.now() + pause >= deadline
     if over then return nil, unknown(plan, cause) end
@@ -135,7 +143,7 @@ end
 local function name_row(client, plan, err)
   if err.kind ~= "service" then return err end
   local deadline = math.min(plan.deadline, core.now() + 30)
-  local record = find(client, plan.key, plan.created, plan.spec.creator, deadline)
+  local record = find(client, plan.key, plan.created, creator_of(client, plan), deadline)
   err.job_id = record and history.task_id(record.taskID)
   return err
 end
@@ -209,7 +217,7 @@ end
 local function look_first(client, plan, given, opts)
   if not given.key or opts and opts.adopt == false then return nil end
   local since = opts and opts.since or given.since or plan.created - LOOK_BACK
-  return find(client, plan.key, since, plan.spec.creator, plan.deadline)
+  return find(client, plan.key, since, creator_of(client, plan), plan.deadline)
 end
 
 --- Raises for a spec that cannot be submitted; sends nothing.
