@@ -24,6 +24,8 @@ local JOB_SCHEMA = {
   overwrite = "boolean", timeout = "duration",
 }
 
+local BROKEN_OFF = { network = true, protocol = true }
+
 local function refused(job, path, kind, message)
   return nil, failure.new(kind, message,
     { operation = "export", job_id = job.id, path = path, retryable = false })
@@ -193,6 +195,15 @@ function M.set(rs, path, opts)
     format == "xlsx" and missing_end or function(temp) return missing_rows(rs, opts, temp) end)
 end
 
+-- Whether a job is known to have no table among its results.
+local function without_table(job)
+  local sets = job:results()
+  for _, rs in ipairs(sets or {}) do
+    if rs.type == nil or rs.type == "table" then return false end
+  end
+  return sets ~= nil
+end
+
 --- Has the server write all table sets of a job as the sheets of one XLSX.
 ---@param job userdata
 ---@param path string
@@ -210,8 +221,13 @@ function M.job(job, path, opts)
     path = folder, limit = opts.limit or ALL, nullValue = opts.null, outputFileName = opts.name,
     autoFormat = opts.auto_format, maskedFieldNames = opts.masked,
   }
-  return take(job, path, opts,
+  local bytes, err = take(job, path, opts,
     function(temp) return fetch(job, "resultsetsToExcel", args, temp, opts) end, missing_end)
+  -- a real server breaks off where it has no sheet to write
+  if not bytes and BROKEN_OFF[err.kind] and without_table(job) then
+    return refused(job, path, "unsupported", "no result of the job is a table; use rs:save")
+  end
+  return bytes, err
 end
 
 return M

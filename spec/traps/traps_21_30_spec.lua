@@ -70,6 +70,19 @@ describe("trap", function()
     assert.equals("PK\3\4...PK\5\6\0\0", slurp(dir .. "/c.xlsx"))
   end)
 
+  it("22: the sheets of a job without a table break off, and say nothing", function()
+    local text = linkis.page({ { "one" } }, { type = "1", metadata = "NULL", totalColumn = 1 })
+    for kind, page in pairs { unsupported = text, network = linkis.page { { "1", "a" } } } do
+      fs:script { linkis.get { status = "Succeed" }, linkis.tree "1_0.dolphin",
+        { match = "/openFile", reply = page },
+        { match = "/resultsetsToExcel", { "read" }, { "send", "HTTP/1.1 200 OK\r\n"
+          .. "Transfer-Encoding: chunked\r\n\r\n" }, { "fin" } } }
+      local bytes, err = client:attach(12):export(path "none.xlsx")
+      assert.is_nil(bytes)
+      assert.equals(kind, err.kind)
+    end
+  end)
+
   it("23: an export is complete: the limit is always sent", function()
     local rs = set({ { "1", "a" }, { "2", "b" } }, export "id,name\n1,a\n2,b\n")
     assert(rs:export(path "a.csv"))
