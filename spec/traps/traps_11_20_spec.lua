@@ -160,7 +160,7 @@ describe("trap", function()
     assert.matches("pageSize=%-1", fs:requests("/fileInfo")[1].query)
   end)
 
-  it("20: a list leaves filters aside: a user without the view, runType on 1.8", function()
+  it("a list leaves filters aside: a user without the view, runType on 1.8", function()
     local rows = linkis.list { { taskID = 5, umUser = "alice", runType = "jdbc" },
       { taskID = 4, runType = "jdbc" }, { taskID = 3, runType = "shell" } }
     for ids_of, opts in pairs { ["5"] = { user = "ALICE" }, ["54"] = { run_type = "jdbc" } } do

@@ -70,7 +70,7 @@ describe("trap", function()
     assert.equals("PK\3\4...PK\5\6\0\0", slurp(dir .. "/c.xlsx"))
   end)
 
-  it("22: the sheets of a job without a table break off, and say nothing", function()
+  it("the sheets of a job without a table break off, and say nothing", function()
     local text = linkis.page({ { "one" } }, { type = "1", metadata = "NULL", totalColumn = 1 })
     for kind, page in pairs { unsupported = text, network = linkis.page { { "1", "a" } } } do
       fs:script { linkis.get { status = "Succeed" }, linkis.tree "1_0.dolphin",

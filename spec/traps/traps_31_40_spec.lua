@@ -49,7 +49,7 @@ describe("trap", function()
     assert.matches("'%-'", err.hint)
   end)
 
-  it("31: a list by creator finds no task whose label has another name in it", function()
+  it("a list by creator finds no task whose label has another name in it", function()
     local found = linkis.list { { taskID = 9, sourceJson = '{"taskclient.key":"k"}' } }
     for _, other in ipairs { { user = "HADOOP" }, { execute_user = "alice" } } do
       fs:script { { match = "/list.*creator=", reply = linkis.list {} },
