@@ -164,6 +164,15 @@ describe("trap", function()
     end
   end)
 
+  it("a kill waits for an entrance that does not know yet what history shows", function()
+    fs:script { linkis.get({ status = "Inited" }, 3), linkis.get { status = "Cancelled" },
+      linkis.no("/log", "The job you just executed has ended", { times = 1 }),
+      { match = "/log", reply = linkis.log({}, 0) }, linkis.ok "/kill" }
+    assert.is_true(assert(client:attach(12):abort()).killed)
+    assert.equals(2, #fs:requests "/log")
+    assert.equals(1, #fs:requests "/kill")
+  end)
+
   it("57: most failures have no errCode; the code is inside errDesc, or there is none", function()
     local CASES = {
       { linkis.null, "21304, Task is Failed,errorMsg: PythonExecuteError: errCode: 60002 ,desc: "

@@ -13,6 +13,7 @@ local spec_module = require "taskclient.linkis.spec"
 local M = {}
 
 local SCHEDULED_WITHIN = 10 -- seconds a queued task has to show its execID
+local KNOWN_WITHIN = 3 -- seconds the entrance has to know a queued task that history shows
 local SETTLED_WITHIN = 15 -- seconds history has to show the end
 local KILLED = 31001 -- the error number of a task that was killed
 local HEAD = 200 -- lines in which a log names its task
@@ -61,20 +62,35 @@ end
 
 -- Whether an execID leads to another task's job. Where an entrance has crashed history
 -- goes on saying Running, and the gateway takes another entrance, which may have a
--- namesake; its log tells (linkis-wire 3.0).
+-- namesake; its log tells (linkis-wire 3.0). The second value: the entrance knows no such job.
 local function is_foreign(job, exec)
   local fields, logpage = core.fields(job), require "taskclient.logpage"
-  local _, data = request.send(fields.client, "log",
+  local _, data, err = request.send(fields.client, "log",
     { id = exec, fromLine = 0, size = HEAD, distinctLevel = false },
     { retry = false, timeout = 10 })
   local id = data and logpage.task_of(logpage.parse(data, 0, HEAD).lines)
-  return id ~= nil and id ~= fields.id
+  return id ~= nil and id ~= fields.id, not data and err.kind == "service"
 end
 
 local function foreign(job)
   return failure.new("service", "the entrance of the task is gone, and its execID leads to another "
     .. "task now; nothing was stopped", { operation = "kill", job_id = core.fields(job).id,
       retryable = true, outcome = "not_sent" })
+end
+
+-- As `locate`, where the entrance knows the task too: history shows an execID a moment before,
+-- and a kill then would change the record alone while the task goes on.
+local function locate_known(job)
+  local deadline = now_in(KNOWN_WITHIN)
+  while true do
+    local exec, done, err, record = locate(job)
+    if not exec then return nil, done, err end
+    local other, unknown = is_foreign(job, exec)
+    if other then return nil, nil, foreign(job) end
+    local young = unknown and history.entry(record).state == "queued"
+    if not young or core.now() >= deadline then return exec, nil, nil, record end
+    host.current(job.client).sleep(0.2)
+  end
 end
 
 local function same_name(a, b) return a ~= nil and a:lower() == b:lower() end
@@ -160,9 +176,8 @@ end
 function M.one(job)
   local fields = core.fields(job)
   local client = fields.client
-  local exec, done, err, record = locate(job)
+  local exec, done, err, record = locate_known(job)
   if not exec then return done, err end
-  if is_foreign(job, exec) then return nil, foreign(job) end
   local call, data
   call, data, err = send_kill(client, exec, is_ours(client, record) and fields.id or nil)
   if not data then return after_failure(job, err) end
