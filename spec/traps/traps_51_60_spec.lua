@@ -195,7 +195,7 @@ describe("trap", function()
   end)
 
   it("a failed job's ERROR lines are waited for where the file lacks its end", function()
-    local core, cjson = require "taskclient.core", require "cjson"
+    local core = require "taskclient.core"
     local head, last = "2026-11-22 01:02:03.002 INFO x", "2026-11-22 01:02:03.002 ERROR broken"
     local function file(text, times)
       return { match = "/openLog", times = times,

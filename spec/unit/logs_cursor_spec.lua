@@ -7,86 +7,16 @@ local logs = require "taskclient.logs"
 local request = require "taskclient.request"
 local cjson = require "cjson"
 local log_model = require "spec.support.log_model"
+local log_server = require "spec.support.log_server"
 
 local unpack = table.unpack or unpack -- luacheck: ignore 113 143
 
-local EXEC = "exec_id018014linkis-cg-entrance127.0.0.1:9104IDE_hadoop_shell_0"
 local OTHER = "exec_id018014linkis-cg-entrance127.0.0.1:9104IDE_hadoop_shell_7"
 local NULL_EXEC = "exec_id018014linkis-cg-entrance127.0.0.1:9104null"
-local TASK = 12
+local new_server, job_of, answers = log_server.new, log_server.job, log_server.answers
 
 local function service_error(message, code)
   return failure.new("service", message, { code = code, http_status = 400, retryable = false })
-end
-
--- The server -------------------------------------------------------------------
-
-local clock = 1000 -- seconds: what the cursor takes for the time
-local Server = {}
-Server.__index = Server
-
-local function new_server(opts)
-  local self = setmetatable({
-    log = log_model.new { base = opts and opts.base or 1, thin = opts and opts.thin },
-    status = "Running", exec = EXEC, path = "file:///log/12.log", asked = {}, ticks = 0,
-  }, Server)
-  return self
-end
-
-function Server:add(n, text)
-  self.written = self.written or 0
-  for _ = 1, n do
-    self.written = self.written + 1
-    self.log:add((text or "line ") .. self.written)
-  end
-end
-
-function Server:finish(status)
-  self.status = status or "Succeed"
-  self.log:finish()
-end
-
-local answers = {}
-
-function answers.get(self)
-  return true, self.status, self.exec, self.path, nil, self.changed
-end
-
-function answers.log(self, args)
-  if self.refuse_log then return nil, self.refuse_log end
-  if args.id ~= EXEC then return { log = "somebody else's line", fromLine = args.fromLine + 1 } end
-  local data = {}
-  data.log, data.fromLine = self.log:read(args.fromLine, args.size)
-  return data
-end
-
--- Each empty line of the file comes twice (linkis-wire 3.12.5).
-function answers.openLog(self)
-  if self.refuse_file then return nil, self.refuse_file end
-  local text = self.log:file_text()
-  if not self.single then text = ("\n" .. text):gsub("\n(\n+)", "\n%1%1"):sub(2) end
-  return { log = { "", "", "", text } }
-end
-
-local function sent(server, operation, args)
-  server.asked[#server.asked + 1] = operation
-  if server.before then server.before(operation, args) end
-  local failing = server.fail and server.fail(operation)
-  if failing then return nil, nil, failing end
-  return {}, answers[operation](server, args)
-end
-
-local function job_of(server)
-  local host = { name = "spec", await = function() end }
-  function host.sleep(seconds)
-    clock = clock + seconds
-    server.ticks = server.ticks + 1
-    assert(server.ticks < 2000, "sleeps for ever")
-    if server.tick then server.tick(server.ticks, seconds) end
-  end
-  local client = assert(core.client("linkis",
-    { url = "http://127.0.0.1:9", fields = { host = host, service = "linkis" } }, {}))
-  return core.job(client, {}, { id = TASK, client = client })
 end
 
 local function read_all(cursor)
@@ -135,13 +65,13 @@ describe("job:logs", function()
 
   setup(function()
     send, now = request.send, core.now
-    core.now = function() return clock end
+    core.now = function() return log_server.clock end
   end)
   teardown(function() request.send, core.now = send, now end)
 
   before_each(function()
     server = new_server()
-    request.send = function(_, operation, args) return sent(server, operation, args) end
+    request.send = function(_, operation, args) return log_server.sent(server, operation, args) end
   end)
 
   local function open(opts) return logs.open(job_of(server), opts) end
@@ -412,14 +342,14 @@ describe("job:logs", function()
       busy_job(600, 200)
       server.before = function(operation, args)
         if operation == "log" then
-          assert.are.equal(EXEC, args.id)
+          assert.are.equal(log_server.EXEC, args.id)
           local n = #server.asked
           assert.is_true(server.asked[n - 1] == "get" or server.asked[n - 2] == "get")
         end
       end
       local tick = server.tick
       server.tick = function(n)
-        if n == 3 then server.exec, server.status = EXEC, "Running" end
+        if n == 3 then server.exec, server.status = log_server.EXEC, "Running" end
         tick(n)
       end
       same_lines(server, open { follow = true })
@@ -559,14 +489,14 @@ describe("job:logs", function()
       local cursor = open { follow = true }
       local lines = {}
       for _ = 1, 4 do
-        clock = clock + 1
+        log_server.clock = log_server.clock + 1
         for _, line in ipairs(assert(cursor:poll())) do lines[#lines + 1] = line end
       end
       assert.are.equal(10, #lines)
       assert.are.equal(0, server.ticks)
       server:finish()
       repeat
-        clock = clock + 1
+        log_server.clock = log_server.clock + 1
         local more, err = cursor:poll()
         assert.is_nil(err)
       until not more
@@ -601,7 +531,7 @@ describe("job:logs", function()
       notice = notice - 1
       if notice < 0 then return answers.real_log(self, args) end
       return { log = { core.null, core.null, "in failover", "in failover" }, fromLine = 0,
-               execID = "", taskID = TASK }
+               execID = "", taskID = log_server.TASK }
     end
     server.tick = function(n) if n == 8 then server:finish() end end
     same_order(server, open { follow = true })
