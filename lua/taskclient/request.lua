@@ -63,8 +63,8 @@ local function may_repeat(state, err)
   local opts = state.opts
   if opts and opts.retry == false or state.tries >= retry.ATTEMPTS then return false end
   if err.outcome == "not_sent" then return err.retryable ~= false end
-  if err.outcome and not (opts and opts.harmless) then return false end
-  return err.retryable
+  if not err.outcome then return err.retryable end
+  return opts ~= nil and opts.harmless and (err.retryable or err.kind == "network")
 end
 
 -- Waits for the next attempt's turn; false when there is none.

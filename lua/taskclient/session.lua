@@ -139,7 +139,7 @@ end
 
 local function refused(err)
   if err.kind == "service" then err.kind = "auth" end
-  err.retryable = false
+  err.retryable = err.kind == "network" or err.kind == "timeout"
   return err
 end
 

@@ -142,6 +142,28 @@ describe("a login", function()
     end
   end)
 
+  it("whose reply is cut is sent again, and the submit behind it goes out once", function()
+    local reply = fault.linkis({ userName = "hadoop" }, { headers = {
+      "Set-Cookie: bdp-user-ticket-id=a; Path=/" } })
+    fs:script { { match = "/publicKey", reply = fault.boot(404) },
+      { match = "/login", times = 2, { "read" }, { "send", reply:sub(1, -9) }, { "rst" } },
+      { match = "/login", reply = reply }, { match = "/submit", reply = linkis.accepted() } }
+    local client = linkis.client(fs, { password = "pw" })
+    assert(client:submit(linkis.shell()))
+    assert.same({ 3, 1 }, { #fs:requests "/login", #fs:requests "/submit" })
+    client:close()
+  end)
+
+  it("that cannot be had for now ends no wait", function()
+    fs:script { { match = "/publicKey", reply = fault.boot(404) },
+      { match = "/login", times = 9, { "read" }, { "rst" } },
+      { match = "/login", reply = fault.linkis({ userName = "hadoop" }) },
+      linkis.get { status = "Succeed" } }
+    local client = linkis.client(fs, { password = "pw" })
+    assert.equals("succeeded", (client:attach(12):wait { timeout = 60, poll = 0.01 }))
+    client:close()
+  end)
+
   it("that was made before is none to fail at", function()
     local cookie = { headers = { "Set-Cookie: bdp-user-ticket-id=a; Path=/" } }
     for _, reply in ipairs {
