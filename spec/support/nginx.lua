@@ -18,6 +18,7 @@ pid $dir/nginx.pid;
 error_log $dir/error.log info;
 $pool
 env PATH;
+env TMPDIR;
 $env
 events { worker_connections 1024; }
 http {
