@@ -14,6 +14,7 @@ local FIRST_PAUSE = 0.2  -- seconds, doubled from try to try
 local CALM = 2           -- tries in a row that find nothing new
 local PROBE = 100        -- lines of the log's head, where its task id stands
 local TAIL = 65536       -- bytes looked through for a line
+local NEWLINE = 10
 local CLOSING = "Your job completed with" -- in a real server's last lines
 local TOO_LONG = 80033   -- the server refuses files over 30 MB
 local FILE_MOST = 256 * 1024 * 1024 -- bytes; 30 MB, twice over and escaped
@@ -45,17 +46,23 @@ local function line_count(text)
   return n
 end
 
+-- The last line, or so much of its end as the text has.
+local function last_line(text)
+  local stop = text:byte(-1) == NEWLINE and -2 or -1
+  return text:sub(1, stop):match "^.*\n(.*)" or text:sub(1, stop)
+end
+
 -- What a page that begins a line before the file's end says of the file. Once all is
 -- written, the entrance too reads the file: then the file's last line is in it. Before, it
 -- reads its memory, whose numbers are behind by one for each time it was emptied: there are
 -- other lines, or none at all.
 local function page_shows_more(page, text)
-  local tail, last = text:sub(-TAIL), text:match "([^\n]*)\n?$"
-  local found = false
+  local tail, found = text:sub(-TAIL), false
+  local last = last_line(tail)
   for _, line in ipairs(page.lines) do
-    found = found or line == last
+    found = found or line:sub(-#last) == last
     local known = line == "null" or line:find "^%s*$" or tail:find(line, 1, true)
-    if not known then return true end
+    if not known and not text:find(line, 1, true) then return true end -- the tail is mostly it
   end
   return page.raw and text ~= "" and not found
 end

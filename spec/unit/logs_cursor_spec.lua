@@ -12,6 +12,7 @@ local log_server = require "spec.support.log_server"
 local unpack = table.unpack or unpack -- luacheck: ignore 113 143
 
 local OTHER = "exec_id018014linkis-cg-entrance127.0.0.1:9104IDE_hadoop_shell_7"
+local CLOSING = "INFO Congratulations. Your job completed with status Success. "
 local NULL_EXEC = "exec_id018014linkis-cg-entrance127.0.0.1:9104null"
 local new_server, job_of, answers = log_server.new, log_server.job, log_server.answers
 
@@ -115,7 +116,7 @@ describe("job:logs", function()
         server = new_server()
         server:add(1, "INFO Job with jobId : 12 and execID : x submitted ")
         server:add(30)
-        server:add(1, "INFO Congratulations. Your job completed with status Success. ")
+        server:add(1, CLOSING)
         server:finish()
         server.changed = os.time() * 1000
         local whole = server.log.file
@@ -131,11 +132,24 @@ describe("job:logs", function()
       for _, changed in ipairs { os.time() * 1000, 1 } do
         server = new_server()
         server:add(1, "INFO Job with jobId : 12 and execID : x submitted ")
-        if changed > 1 then server:add(1, "INFO Your job completed with status Success. ") end
+        if changed > 1 then server:add(1, CLOSING) end
         server:finish()
         server.changed = changed
         same_order(server, open())
         assert.are.same({ "get", "openLog", changed > 1 and "log" or nil }, server.asked)
+      end
+    end)
+
+    it("is known to be whole by a last line of any length, or an empty one", function()
+      for last, looks in pairs { [("x"):rep(3000000)] = 2, [""] = 0, x = 0 } do
+        server = new_server()
+        server:add(1, "INFO Job with jobId : 12 and execID : x submitted ")
+        server.log:add(CLOSING)
+        server.log:add(last)
+        server:finish()
+        server.changed = os.time() * 1000
+        same_order(server, open())
+        assert.are.equal(looks, server.ticks) -- behind the long one nobody sees the closing line
       end
     end)
 
