@@ -64,7 +64,7 @@ local function page_shows_more(page, text)
     local known = line == "null" or line:find "^%s*$" or tail:find(line, 1, true)
     if not known and not text:find(line, 1, true) then return true end -- the tail is mostly it
   end
-  return page.raw and text ~= "" and not found
+  return page.raw and not found
 end
 
 -- The entrance of a job that somebody else saw ending may be gone, or stuck.

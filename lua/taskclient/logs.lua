@@ -40,7 +40,7 @@ local Cursor = {}
 local PICK
 
 -- nil where the server tells no time, or in words.
-local function is_late(changed)
+local function is_recent(changed)
   if type(changed) ~= "number" then return nil end
   return math.abs(core.time() - changed / 1000) < LATELY
 end
@@ -59,7 +59,7 @@ local function look(self)
   if status == nil then return nil, history.without_task(self.job.id) end
   local ended = job_module.ENDED[history.state(status)] or false
   self.was_running = self.was_running or not ended
-  self.looked, self.ended, self.ended_lately = true, ended, ended and is_late(changed)
+  self.looked, self.ended, self.ended_lately = true, ended, ended and is_recent(changed)
   self.exec = history.shown(self.job, exec, other)
   self.path = history.text(path) or self.path
   return true

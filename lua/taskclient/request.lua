@@ -64,7 +64,7 @@ local function may_repeat(state, err)
   if opts and opts.retry == false or state.tries >= retry.ATTEMPTS then return false end
   if err.outcome == "not_sent" then return err.retryable ~= false end
   if not err.outcome then return err.retryable end
-  return opts ~= nil and opts.harmless and (err.retryable or err.kind == "network")
+  return opts ~= nil and opts.harmless and retry.passes(err)
 end
 
 -- Waits for the next attempt's turn; false when there is none.

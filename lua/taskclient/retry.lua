@@ -33,6 +33,15 @@ function M.delay(tried, err)
   return math.max(delay, tonumber(err.retry_after) or 0)
 end
 
+--- Whether the failure of a request that may be repeated, whatever it changed, may pass by itself.
+---@param err table
+---@return boolean
+function M.passes(err)
+  local status = err.http_status or 0
+  return err.retryable or err.kind == "network"
+    or err.kind == "http" and (status >= 500 or status == 429)
+end
+
 --- Takes the price of one more attempt out of the budget.
 ---@param budget table
 ---@param err table

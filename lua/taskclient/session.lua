@@ -7,6 +7,7 @@ local failure = require "taskclient.error"
 local flights = require "taskclient.flight"
 local host = require "taskclient.host"
 local json = require "taskclient.json"
+local retry = require "taskclient.retry"
 
 local M = {}
 
@@ -139,7 +140,7 @@ end
 
 local function refused(err)
   if err.kind == "service" then err.kind = "auth" end
-  err.retryable = err.kind == "network" or err.kind == "timeout"
+  err.retryable = err.kind ~= "auth" and (retry.passes(err) or err.kind == "timeout")
   return err
 end
 

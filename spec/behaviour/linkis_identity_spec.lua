@@ -61,16 +61,21 @@ describe("a login", function()
 
   local LIST = { match = "/list", reply = linkis.list {} }
 
-  it("that an error of the caller's function has cut short is made anew", function()
+  -- a client whose password comes from a vault, which is closed
+  local function of_vault()
     fs:script { { match = "/publicKey", reply = fault.boot(404) },
       linkis.ok("/login", { userName = "hadoop" }), LIST }
-    local closed = true
-    local client = linkis.client(fs, { timeout = 20, password = function()
-      if closed then error "the vault is closed" end
+    local vault = { closed = true }
+    return linkis.client(fs, { timeout = 20, password = function()
+      if vault.closed then error "the vault is closed" end
       return "pw"
-    end })
+    end }), vault
+  end
+
+  it("that an error of the caller's function has cut short is made anew", function()
+    local client, vault = of_vault()
     assert.has_error(function() client:call("list", {}) end)
-    closed = false
+    vault.closed = false
     local cursor = client:list {}
     local started = core.now()
     assert.same({}, linkis.all(cursor))
@@ -79,16 +84,10 @@ describe("a login", function()
   end)
 
   it("that was cut short in the main chunk is nothing for a task to wait for", function()
-    fs:script { { match = "/publicKey", reply = fault.boot(404) },
-      linkis.ok("/login", { userName = "hadoop" }), LIST }
-    local closed = true
-    local client = linkis.client(fs, { timeout = 20, password = function()
-      if closed then error "the vault is closed" end
-      return "pw"
-    end })
+    local client, vault = of_vault()
     local function list() return client:call("list", {}) end
     assert.has_error(list)
-    closed = false
+    vault.closed = false
     local started = core.now()
     assert.is_table((taskclient.run(list)))
     assert.is_true(core.now() - started < 100)
@@ -154,15 +153,25 @@ describe("a login", function()
     client:close()
   end)
 
-  it("that cannot be had for now ends no wait", function()
-    fs:script { { match = "/publicKey", reply = fault.boot(404) },
-      { match = "/login", times = 9, { "read" }, { "rst" } },
-      { match = "/login", reply = fault.linkis({ userName = "hadoop" }) },
-      linkis.get { status = "Succeed" } }
-    local client = linkis.client(fs, { password = "pw" })
-    assert.equals("succeeded", (client:attach(12):wait { timeout = 60, poll = 0.01 }))
-    client:close()
-  end)
+  for name, steps in pairs {
+    reset = { { "read" }, { "rst" } }, ["503"] = { { "read" }, { "send", fault.boot(503) } },
+  } do
+    it("that cannot be had for now ends no wait, and no log that is followed: " .. name, function()
+      local function script()
+        fs:script { { match = "/publicKey", reply = fault.boot(404) },
+          { match = "/login", times = 4, steps[1], steps[2] },
+          { match = "/login", reply = fault.linkis { userName = "hadoop" } },
+          linkis.get { status = "Succeed" }, linkis.open_log { "a" } }
+        return linkis.client(fs, { password = "pw" })
+      end
+      local client = script()
+      assert.equals("succeeded", (client:attach(12):wait { timeout = 60, poll = 0.01 }))
+      client:close()
+      client = script()
+      assert.same({ "a" }, linkis.all(client:attach(12):logs { follow = true, poll = 0.01 }))
+      client:close()
+    end)
+  end
 
   it("that was made before is none to fail at", function()
     local cookie = { headers = { "Set-Cookie: bdp-user-ticket-id=a; Path=/" } }
