@@ -1,8 +1,10 @@
 /*
 ** bare.c: the peer of the benchmarks: the least C program that makes the same
 ** calls with libcurl, and the server that both talk to.
-**   bare serve [bytes]        prints its port, answers every request alike,
-**                             ends with its standard input
+**   bare serve [bytes]        prints its port; ends with its standard input.
+**                             GET /served: how many other requests came so far;
+**                             a path with "/jobhistory/": a record of real size;
+**                             any other: a status, or so many bytes
 **   bare easy|multi URL n     n GETs on one connection; prints CPU µs a call
 **   bare post URL n body      n POSTs, each on a connection of its own, as a
 **                             submit has to be; prints CPU µs a call
@@ -23,6 +25,43 @@
 #define CLIENTS 1024
 #define STATUS "{\"method\":\"/api/entrance/x/status\",\"status\":0," \
   "\"message\":\"OK\",\"data\":{\"status\":\"Running\",\"execID\":\"x\"}}"
+
+/* a record as a Linkis 1.8 sends it, with the headers that come with it */
+#define RECORD_HEAD "HTTP/1.1 200 OK\r\n" \
+  "Access-Control-Allow-Origin: *\r\n" \
+  "Access-Control-Allow-Credentials: true\r\n" \
+  "Access-Control-Allow-Headers: authorization,Content-Type\r\n" \
+  "Access-Control-Allow-Methods: POST, GET, OPTIONS, PUT, HEAD, DELETE\r\n" \
+  "Date: Sunday, November 22, 2026 1:50:23 AM UTC\r\n" \
+  "Date: Sunday, November 22, 2026 1:50:23 AM UTC\r\n" \
+  "Access-Control-Allow-Origin: *\r\n" \
+  "Access-Control-Allow-Credentials: true\r\n" \
+  "Access-Control-Allow-Headers: authorization,Content-Type\r\n" \
+  "Access-Control-Allow-Methods: POST,GET,OPTIONS,PUT,HEAD,DELETE\r\n" \
+  "Content-Type: application/json;charset=utf-8\r\n"
+#define RECORD "{\"method\":\"/api/jobhistory/39/get\",\"status\":0," \
+  "\"message\":\"OK\",\"data\":{\"task\":{\"taskID\":39," \
+  "\"instance\":\"127.0.0.1:9104\",\"execId\":\"NIGHTLY_hadoop_spark_0\"," \
+  "\"umUser\":\"hadoop\",\"engineInstance\":\"127.0.0.1:38409\"," \
+  "\"progress\":\"0.4\",\"logPath\":\"hdfs:///logs/2026/NIGHTLY/39.log\"," \
+  "\"resultLocation\":\"hdfs:///results/2026-11-22/015023/NIGHTLY/39\"," \
+  "\"status\":\"Running\",\"createdTime\":1795312297000," \
+  "\"updatedTime\":1795312317733,\"engineType\":\"spark\",\"errCode\":null," \
+  "\"errDesc\":null,\"executeApplicationName\":\"spark\"," \
+  "\"requestApplicationName\":\"NIGHTLY\",\"runType\":\"sql\"," \
+  "\"paramsJson\":\"{\\\"configuration\\\":{\\\"startup\\\":{" \
+  "\\\"spark.executor.cores\\\":\\\"4\\\"},\\\"runtime\\\":{" \
+  "\\\"taskclient.key\\\":\\\"0123456789abcdef0123456789abcdef\\\"}}," \
+  "\\\"variable\\\":{\\\"day\\\":\\\"2026-11-22\\\"}}\"," \
+  "\"costTime\":20000,\"strongerExecId\":\"exec_id018014linkis-cg-entrance" \
+  "127.0.0.1:9104NIGHTLY_hadoop_spark_0\",\"sourceJson\":\"{" \
+  "\\\"taskclient.key\\\":\\\"0123456789abcdef0123456789abcdef\\\"," \
+  "\\\"requestIP\\\":\\\"127.0.0.1\\\"}\",\"sourceTailor\":\"127.0.0.1\"," \
+  "\"engineStartTime\":null,\"labels\":[\"userCreator:hadoop-NIGHTLY\"," \
+  "\"codeType:sql\",\"engineType:spark-3.2.1\"],\"canRetry\":false," \
+  "\"observeInfo\":null,\"isReuse\":null,\"executionCode\":null," \
+  "\"requestStartTime\":1795312297000,\"requestSpendTime\":null," \
+  "\"metrics\":null,\"jobCount\":null,\"largeCount\":null}}}"
 
 static void die (const char *what) {
   perror(what);
@@ -47,24 +86,46 @@ static int listen_anywhere (void) {
   return fd;
 }
 
-static char *make_reply (size_t bytes, size_t *len) {
-  size_t body = bytes > 0 ? bytes : sizeof STATUS - 1;
-  char *reply = malloc(body + 256);
-  int head;
-  if (reply == NULL) die("malloc");
-  head = sprintf(reply, "HTTP/1.1 200 OK\r\n"
-                        "Content-Type: application/json;charset=utf-8\r\n"
-                        "Content-Disposition: attachment;filename=x.csv\r\n"
-                        "Content-Length: %zu\r\n\r\n", body);
-  if (bytes > 0) memset(reply + head, 'x', body);
-  else memcpy(reply + head, STATUS, body);
-  *len = (size_t)head + body;
+typedef struct text {
+  char *ptr;
+  size_t len;
+} text;
+
+/* text NULL: so many bytes of filling */
+static text make_reply (const char *head, const char *body, size_t bytes) {
+  text reply = { malloc(strlen(head) + bytes + 64), 0 };
+  if (reply.ptr == NULL) die("malloc");
+  reply.len = (size_t)sprintf(reply.ptr, "%sContent-Length: %zu\r\n\r\n", head,
+                              bytes);
+  if (body != NULL) memcpy(reply.ptr + reply.len, body, bytes);
+  else memset(reply.ptr + reply.len, 'x', bytes);
+  reply.len += bytes;
   return reply;
 }
 
-static int answer (int fd, const char *reply, size_t len) {
-  char request[8192];
-  if (read(fd, request, sizeof request) <= 0) return 0;
+static text plain, record;
+static unsigned long served;
+
+static int answer (int fd) {
+  char request[8192], count[160];
+  ssize_t n = read(fd, request, sizeof request - 1);
+  const char *reply = plain.ptr;
+  size_t len = plain.len;
+  if (n <= 0) return 0;
+  request[n] = '\0';
+  if (strncmp(request, "GET /served ", 12) == 0) {
+    int digits = snprintf(NULL, 0, "%lu", served);
+    len = (size_t)snprintf(count, sizeof count, "HTTP/1.1 200 OK\r\n"
+                           "Content-Length: %d\r\n\r\n%lu", digits, served);
+    reply = count;
+  }
+  else {
+    served++;
+    if (strstr(request, "/jobhistory/") != NULL) {
+      reply = record.ptr;
+      len = record.len;
+    }
+  }
   while (len > 0) {
     ssize_t n = write(fd, reply, len);
     if (n <= 0) return 0;
@@ -89,8 +150,12 @@ static void take (int door, struct pollfd *fds, nfds_t *n) {
 static int serve (size_t bytes) {
   static struct pollfd fds[CLIENTS];
   nfds_t n = 2;
-  size_t len;
-  char *reply = make_reply(bytes, &len);
+  const char *head = "HTTP/1.1 200 OK\r\n"
+                     "Content-Type: application/json;charset=utf-8\r\n"
+                     "Content-Disposition: attachment;filename=x.csv\r\n";
+  plain = bytes > 0 ? make_reply(head, NULL, bytes)
+                    : make_reply(head, STATUS, sizeof STATUS - 1);
+  record = make_reply(RECORD_HEAD, RECORD, sizeof RECORD - 1);
   signal(SIGPIPE, SIG_IGN);
   fds[0].fd = listen_anywhere();
   fds[1].fd = 0;
@@ -99,12 +164,13 @@ static int serve (size_t bytes) {
     nfds_t known = n;
     if (fds[0].revents) take(fds[0].fd, fds, &n);
     for (nfds_t i = known; i-- > 2;) {
-      if (fds[i].revents == 0 || answer(fds[i].fd, reply, len)) continue;
+      if (fds[i].revents == 0 || answer(fds[i].fd)) continue;
       close(fds[i].fd);
       fds[i] = fds[--n];
     }
   }
-  free(reply);
+  free(plain.ptr);
+  free(record.ptr);
   return 0;
 }
 

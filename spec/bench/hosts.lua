@@ -41,18 +41,10 @@ local calls = tonumber(arg[1]) or 4000
 local lua = arg[-1] or "lua"
 local median, output = report.median, report.output
 
-local dir = output "mktemp -d"
-local bare = dir .. "/bare"
-local said = output(("cc -O2 -D_GNU_SOURCE -o %s spec/bench/bare.c -lcurl 2>&1"):format(bare))
-local server = assert(io.popen(("%s serve >%s/port"):format(bare, dir), "w"))
-local port = output((
-  "for i in $(seq 500); do test -s %s/port && break; sleep 0.02; done; cat %s/port"
-):format(dir, dir))
-assert(port ~= "", "the server did not start: " .. said)
-local url = "http://127.0.0.1:" .. port
+local server = report.server()
 
 local function numbers(command)
-  local cpu, rate = output(command):match "^([%d.]+)%s*(%d*)"
+  local cpu, rate = server:counted(calls + 1, output, command):match "^([%d.]+)%s*(%d*)"
   return assert(tonumber(cpu), command .. " failed"), tonumber(rate)
 end
 
@@ -72,17 +64,21 @@ report.heading("CPU of a status call by host", "C multi")
 for _, host in ipairs(HOSTS) do
   local name, aim = host[1], host[2]
   local which, command = interpreter(name)
-  if which then
-    local ours, theirs, ratios, rates = {}, {}, {}, {}
+  local ours, theirs, ratios, rates = {}, {}, {}, {}
+  local fine, why = pcall(function()
+    assert(which, "no Lua here has it and a core built for it")
     for run = 1, RUNS do
       ours[run], rates[run] = numbers(("%s spec/bench/hosts.lua child %s %s %d 2>&1")
-        :format(command, name, url, calls))
-      theirs[run] = numbers(("%s multi '%s%s' %d"):format(bare, url, PATH, calls))
+        :format(command, name, server.url, calls))
+      theirs[run] = numbers(("%s multi '%s%s' %d"):format(server.bare, server.url, PATH, calls))
       ratios[run] = ours[run] / theirs[run]
     end
+  end)
+  if fine then
     report.line(("%s, %s, %d a second"):format(name, which, median(rates)),
       ("%.1f us"):format(median(ours)), ("%.1f us"):format(median(theirs)), median(ratios), aim)
+  else
+    report.unmeasured(name, why)
   end
 end
-server:close()
-os.execute("rm -rf " .. dir)
+server:stop()

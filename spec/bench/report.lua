@@ -40,4 +40,52 @@ function M.output(command)
   return (text:gsub("%s+$", ""))
 end
 
+--- A row that has no numbers, with the reason: never a pass.
+function M.unmeasured(what, why)
+  why = tostring(why):gsub("^%S+:%d+: ", ""):gsub("%s*\n.*", "")
+  print(("  %s: not measured: %s"):format(what, why))
+end
+
+local Server = {}
+Server.__index = Server
+
+--- Builds the C program that is the peer, and starts it as the server of the benches. The program
+--- is `server.bare`, the address `server.url`.
+---@param bytes integer|nil of each answer, in place of a status
+---@return table server
+function M.server(bytes)
+  local dir = M.output "mktemp -d"
+  local bare = dir .. "/bare"
+  local said = M.output(("cc -O2 -D_GNU_SOURCE -o %s spec/bench/bare.c -lcurl 2>&1"):format(bare))
+  local input = assert(io.popen(("%s serve %d >%s/port"):format(bare, bytes or 0, dir), "w"))
+  local port = M.output((
+    "for i in $(seq 500); do test -s %s/port && break; sleep 0.02; done; cat %s/port"
+  ):format(dir, dir))
+  assert(port ~= "", "the server did not start: " .. said)
+  return setmetatable({ dir = dir, bare = bare, input = input, port = port,
+    url = "http://127.0.0.1:" .. port }, Server)
+end
+
+--- How many requests have come so far, but for these questions.
+function Server:served()
+  return assert(tonumber(M.output(("curl -s %s/served"):format(self.url))))
+end
+
+--- Runs `fn` and refuses its numbers where it did not make that many requests.
+---@param wanted integer
+---@param fn function
+---@return any ... what it gives, two values at most
+function Server:counted(wanted, fn, ...)
+  local before = self:served()
+  local a, b = fn(...)
+  local made = self:served() - before
+  assert(made == wanted, ("%d requests came to the server instead of %d"):format(made, wanted))
+  return a, b
+end
+
+function Server:stop()
+  self.input:close()
+  os.execute("rm -rf " .. self.dir)
+end
+
 return M

@@ -1,10 +1,10 @@
 -- Runs the benches and says on what: `make bench`, or `make bench BENCH="decode
--- calls"` for some of them. Each is a script of its own in this folder that
--- prints by report.lua; those that are not benches stand in OTHERS.
+-- calls"` for some of them, or `make bench COUNT=1` for counts of instructions. Each is a script
+-- of its own in this folder that prints by report.lua; those that are not stand in OTHERS.
 
 local report = require "spec.bench.report"
 
-local OTHERS = { run = true, report = true, lua_curl = true, nginx_side = true }
+local OTHERS = { run = true, report = true, lua_curl = true, nginx_side = true, count = true }
 local lua = arg[-1] or "lua"
 
 local function first_line(command)
@@ -36,7 +36,7 @@ local function chosen()
   return names
 end
 
-local missed, failed = 0, 0
+local missed, failed, unmeasured = 0, 0, 0
 
 local function run(name)
   local pipe = assert(io.popen(("%s spec/bench/%s.lua 2>&1; echo \"ended $?\""):format(lua, name)))
@@ -45,6 +45,7 @@ local function run(name)
     if not code then
       print(line)
       if line:find "MISSED$" then missed = missed + 1 end
+      if line:find "not measured" then unmeasured = unmeasured + 1 end
     elseif code ~= "0" then
       print(name .. " failed")
       failed = failed + 1
@@ -60,5 +61,5 @@ for _, name in ipairs(chosen()) do
   run(name)
 end
 print ""
-print(("%d missed, %d failed"):format(missed, failed))
+print(("%d missed, %d failed, %d not measured"):format(missed, failed, unmeasured))
 os.exit(failed == 0)
