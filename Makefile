@@ -19,6 +19,8 @@ DEPS_SANDBOX := lua-cjson lua-luv lua-sql-sqlite3 ca-certificates openssl python
 DEPS_TEST    := curl procps strace faketime lua-busted lua-cqueues lua-copas lua-system \
                 chromium chromium-driver \
                 $(foreach l,$(filter-out lua5.4,$(ALL_LUAS)),$(call lua_packages,$(l)))
+DEPS_BENCH   := curl procps valgrind lua5.1 liblua5.1-0-dev luajit libluajit-5.1-dev \
+                lua-cqueues lua-copas lua-curl
 DEPS_CHECK   := lua-check clang libclang-rt-dev valgrind
 
 # ---- the C core ------------------------------------------------------------
@@ -136,8 +138,11 @@ memcheck: all $(BUILD)/nginx
 	  --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
 	  lua5.4 spec/support/sample.lua
 
+# with COUNT=1 counts of instructions, which no load disturbs, in place of times
 bench: all
-	@env $(call lua_env,$(LUA)) $(LUA) spec/bench/run.lua $(BENCH)
+	@.ci/deps.sh $(DEPS_BUILD) $(DEPS_SANDBOX) $(DEPS_BENCH)
+	@$(MAKE) --no-print-directory -s all-luas $(BUILD)/nginx
+	@env $(call lua_env,$(LUA)) $(LUA) spec/bench/run.lua $(if $(COUNT),count,$(BENCH))
 
 # the reference, from the annotations in the source
 doc: all
@@ -210,7 +215,8 @@ help:
 	@echo "make test       deps, build, every spec; ends with N passed, N failed"
 	@echo "make check      luacheck, warnings as errors, sanitizers, valgrind"
 	@echo "make doc        doc/api.md from the annotations in the source"
-	@echo "make bench      ratios against peers     make fuzz     FUZZ=seconds each"
+	@echo "make bench      ratios against peers (COUNT=1: by counts of instructions)"
+	@echo "make fuzz       FUZZ=seconds each"
 	@echo "make torture    the long runs"
 	@echo "make install    PREFIX=$(PREFIX)    make uninstall, make clean"
 	@echo 'eval "$$(make -s env)"   use the built tree from here'
