@@ -38,11 +38,12 @@ else
 SHARED   := -shared -Wl,-z,relro,-z,now,-z,nodelete
 endif
 
-# where lua.h of each Lua lies; LUA_INC overrides
-inc_luajit := $(firstword $(wildcard /usr/include/luajit-2.1 \
-                /usr/local/include/luajit-2.1 /opt/homebrew/include/luajit-2.1))
-inc = $(or $(LUA_INC),$(inc_$(1)),$(firstword $(wildcard /usr/include/$(1) \
-        /usr/local/include/$(1) /opt/homebrew/include/$(1))),/usr/include/$(1))
+# the folder of each Lua's lua.h; LUA_INC overrides. Asked of the shell when a file is compiled:
+# `make deps all` installs it first, and make's own wildcard remembers that it was not there
+DIR_luajit := luajit-2.1
+INC_ROOTS  := /usr/include /usr/local/include /opt/homebrew/include
+inc = $(or $(LUA_INC),$(shell for d in $(INC_ROOTS:%=%/$(or $(DIR_$(1)),$(1))); do \
+        if [ -f $$d/lua.h ]; then echo $$d; break; fi; done),/usr/include/$(1))
 
 # those that are installed, for all-luas
 LUAS     := $(strip $(foreach l,$(ALL_LUAS),\
@@ -65,7 +66,7 @@ $(BUILD)/$(1)/taskclient/core.so: $(SOURCES:src/%.c=$(BUILD)/$(1)/obj/%.o)
 
 $(BUILD)/$(1)/obj/%.o: src/%.c $(HEADERS)
 	@mkdir -p $$(@D)
-	$(CC) $(CORE_CFLAGS) $(CFLAGS) $(CPPFLAGS) -I$(call inc,$(1)) -c -o $$@ $$<
+	$(CC) $(CORE_CFLAGS) $(CFLAGS) $(CPPFLAGS) -I$$(call inc,$(1)) -c -o $$@ $$<
 endef
 $(foreach l,$(sort $(LUA) $(LUAS)),$(eval $(call core_rules,$(l))))
 
