@@ -15,10 +15,16 @@ else
   exit 1
 fi
 
+manual="apt-get update && apt-get install --no-install-recommends$missing"
 if [ "$(id -u)" = 0 ]; then root=
-elif command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then root="sudo -n"
+elif ! command -v sudo >/dev/null 2>&1; then
+  echo "deps: run as root: $manual" >&2
+  exit 1
+elif sudo -n true 2>/dev/null; then root="sudo -n"
+elif [ -t 2 ] && echo "deps: sudo is needed to install$missing" >&2 && sudo -v </dev/tty; then
+  root="sudo -n" # the password holds for some minutes
 else
-  echo "deps: run as root: apt-get install --no-install-recommends$missing" >&2
+  echo "deps: run as root: $manual" >&2
   exit 1
 fi
 
