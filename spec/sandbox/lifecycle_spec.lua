@@ -138,6 +138,68 @@ describe("sandbox", function()
     os.execute("rm -rf " .. process.quote((dir:gsub("/deep/state$", ""))))
   end)
 
+  -- Anybody on the machine reaches the ports, and whoever logs in runs shell code.
+  it("is opened by no password or token that can be guessed", function()
+    local one, other = start(), start { users = { ada = "given" } }
+    for _, name in ipairs { "password", "token" } do
+      assert.matches("^%x+$", one[name])
+      assert.is_true(#one[name] >= 24)
+    end
+    assert.are_not.equal(one.token, other.token)
+    assert.are.same({ "hadoop", "ada", "given" }, { one.user, other.user, other.password })
+    local function submit(code)
+      return http.curl { one.url .. "/api/rest_j/v1/entrance/submit", "-H", "Token-Code: " .. code,
+        "-H", "Token-User: hadoop", "-H", "Content-Type: application/json", "-d",
+        '{"executionContent":{"code":"id","runType":"shell"},"labels":{"engineType":"shell-1",'
+          .. '"userCreator":"hadoop-spec"}}' }
+    end
+    for _, guess in ipairs { "LINKIS-UNAVAILABLE-TOKEN", "hadoop", other.token } do
+      assert.is_falsy(submit(guess):find('"taskID"', 1, true), guess)
+    end
+    assert.is_truthy(submit(one.token):find('"taskID"', 1, true))
+    local mode = io.popen("stat -c %a " .. one.dir .. "/state.sqlite")
+    assert.are.equal("600", mode:read "*l")
+    mode:close()
+  end)
+
+  it("keeps the random password and token of a folder that is used again", function()
+    local dir = process.tempdir()
+    finally(function() os.execute("rm -rf " .. process.quote(dir)) end)
+    local box = start { dir = dir }
+    local password, token = box.password, box.token
+    box:stop()
+    box = start { dir = dir }
+    assert.are.same({ password, token }, { box.password, box.token })
+    box:stop()
+    box = start { dir = dir, users = { ada = "new" } }
+    assert.are.same({ "ada", "new", token }, { box.user, box.password, box.token })
+  end)
+
+  -- A web page whose name leads to 127.0.0.1 would else submit code from the user's browser.
+  it("answers to the names of this machine only, and to no form of another site", function()
+    local box = start()
+    local faces = { box.url .. "/api/rest_j/v1/user/publicKey",
+      box.lindorm_url .. "/pro/proc/x/info" }
+    for _, face in ipairs(faces) do
+      local port = face:match ":(%d+)/"
+      local function code(...) return select(2, http.curl { face, "-H", ... }) end
+      for _, host in ipairs { "evil.example:" .. port, "evil.example", "127.0.0.1.evil.example",
+        "localhost.evil.example:" .. port, "127.1:" .. port, "x" } do
+        assert.are.equal(421, code("Host: " .. host), host)
+      end
+      for _, host in ipairs { "127.0.0.1:" .. port, "localhost:" .. port, "LocalHost",
+        "[::1]:" .. port, "127.0.0.1:1", "a.localhost:" .. port } do
+        assert.are.equal(200, code("Host: " .. host), host)
+      end
+      assert.are.equal(200, code("Host:", "-0")) -- HTTP/1.0 has none
+      assert.are.equal(200, code "Origin: http://localhost:3000")
+    end
+    for _, origin in ipairs { "http://evil.example", "null", "http://localhost.evil.example" } do
+      local _, code = http.curl { faces[2], "-H", "Origin: " .. origin }
+      assert.are.equal(403, code, origin)
+    end
+  end)
+
   it("uses the ports it is given, and says so when one is taken", function()
     local first = start()
     local port = first.port
@@ -243,7 +305,8 @@ describe("sandbox", function()
     local text = child:out()
     assert.matches("Linkis%s+http://127.0.0.1:%d+", text)
     assert.matches("Lindorm%s+http://127.0.0.1:%d+", text)
-    assert.matches("user%s+hadoop%s+password%s+hadoop%s+token%s+%S+", text)
+    assert.matches("user%s+hadoop%s+password%s+%x+%s+token%s+%x+", text)
+    assert.matches("runs code as you", text)
     assert.matches("export TASKCLIENT_LINKIS_URL=http://127", text)
     assert.matches('source%s+"landing" is this folder', text)
     local dir = text:match "state%s+(%S+)"

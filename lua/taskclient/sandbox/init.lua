@@ -101,10 +101,11 @@ end
 
 ---Starts a sandbox and returns when both its faces answer.
 ---
----`users`: names and passwords (default `{hadoop = "hadoop"}`); `admin`: one of them; `tokens`:
----code to user, or "*" for any (default `{["LINKIS-UNAVAILABLE-TOKEN"] = "*"}`); `port`,
----`lindorm_port`: on 127.0.0.1 (default: free ones); `dir`: folder that keeps the state across
----runs (default: a temporary one, removed at the end); `version`: the profile (default "1.8";
+---`users`: names and passwords (default: "hadoop" with a random password); `admin`: one of them;
+---`tokens`: code to user, or "*" for any (default: a random one for any). Whoever holds a password
+---or a token runs code as the user who started the sandbox. `port`, `lindorm_port`: on 127.0.0.1
+---(default: free ones); `dir`: folder that keeps the state across runs, random passwords too
+---(default: a temporary one, removed at the end); `version`: the profile (default "1.8";
 ---"published": as the published pages); `settings`: switches as for `sandbox:set`; `lindorm`:
 ---`{sources = {name = folder}, tables = {["namespace.table"] = {"ROW||String", …}},
 ---create_tables = bool}`.
@@ -195,6 +196,7 @@ function M.main(options)
   print("Lindorm  " .. sandbox.lindorm_url)
   local who = "user     %s   password %s   token %s"
   print(who:format(sandbox.user, sandbox.password, sandbox.token))
+  print "         whoever holds one of the two runs code as you"
   print("state    " .. sandbox.dir .. (sandbox.temporary and " (removed at the end)" or ""))
   if not loads then print 'source   "landing" is this folder' end
   print "for scripts in another shell:"

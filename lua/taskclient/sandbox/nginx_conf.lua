@@ -1,4 +1,10 @@
 -- The configuration that the sandbox's nginx runs with. Text in, text out.
+--
+-- A web page can make its own name lead to 127.0.0.1 (DNS rebinding) and would then be allowed to
+-- read what the sandbox answers: only the names of this machine are served. The port is left open,
+-- because a tunnel or a proxy of a test changes it and a page cannot gain anything by it. A form
+-- that another site's page sends to Lindorm's face, which asks for no password, is known by its
+-- Origin.
 
 local M = {}
 
@@ -32,8 +38,21 @@ http {
     require("taskclient.sandbox.face").init("$dir")
     require("taskclient.sandbox.lindorm_face").init("$dir")
   }
+  map $http_origin $stranger {
+    default 1;
+    "" 0;
+    "~^https?://(127[.]0[.]0[.]1|([a-z0-9-]+[.])*localhost|\[::1\])(:[0-9]+)?$" 0;
+  }
   server {
-    listen 127.0.0.1:$port backlog=4096;
+    listen 127.0.0.1:$port backlog=4096 default_server;
+    listen 127.0.0.1:$lindorm_port backlog=4096 default_server;
+    server_name _;
+    default_type text/plain;
+    return 421 "The sandbox answers to 127.0.0.1 and localhost only.\n";
+  }
+  server {
+    listen 127.0.0.1:$port;
+    server_name $names;
     set $second_date "";
     add_header Date $second_date always; # proxied replies carry two (linkis-wire 1.6)
     location / {
@@ -43,7 +62,9 @@ http {
     }
   }
   server {
-    listen 127.0.0.1:$lindorm_port backlog=4096;
+    listen 127.0.0.1:$lindorm_port;
+    server_name $names;
+    if ($stranger) { return 403; }
     location / { content_by_lua_block { require("taskclient.sandbox.lindorm_face").handle() } }
   }
 }
@@ -57,6 +78,7 @@ function M.text(found, values)
   for i, path in ipairs(found.load) do load[i] = ('load_module "%s";'):format(path) end
   local fields = {
     second_date = "$second_date",
+    names = '127.0.0.1 localhost *.localhost [::1] ""',
     modules = table.concat(load, "\n"), dir = values.dir,
     port = values.port, lindorm_port = values.lindorm_port,
     lua_path = found.lua_path .. values.root .. "?.lua;" .. values.root .. "?/init.lua",

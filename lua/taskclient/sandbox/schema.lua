@@ -147,10 +147,10 @@ M.settings = {
   -- init.lua: working folder; the engine's UDP port (the engine writes it)
   dir = "", engine_port = 0,
   port = 0, lindorm_port = 0,
-  users = { hadoop = "hadoop" }, -- user -> password
+  users = {}, -- user -> password; supervise.lua makes one where none is given
   admin = "hadoop", -- user or list: administrators see and kill everybody's jobs
-  -- code -> "*", a user, or {users=, hosts=, expired=}
-  tokens = { ["LINKIS-UNAVAILABLE-TOKEN"] = "*" },
+  -- code -> "*", a user, or {users=, hosts=, expired=}; made where none is given
+  tokens = {},
   proxy_user = false, -- /user/proxy enabled
   version = "1.8", -- versions.lua
   root = "/tmp/linkis", -- logical storage root; never a path of this machine

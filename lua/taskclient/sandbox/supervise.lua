@@ -50,6 +50,29 @@ end
 
 -- Settings ----------------------------------------------------------------------------------------
 
+local function first_of(admin)
+  if type(admin) == "table" then admin = admin[1] end
+  return admin or "hadoop"
+end
+
+local function random_text()
+  local file = assert(io.open("/dev/urandom", "rb"))
+  local bytes = file:read(12)
+  file:close()
+  return (bytes:gsub(".", function(c) return ("%02x"):format(c:byte()) end))
+end
+
+-- Whoever logs in runs code on this machine, so nothing that can be guessed opens the sandbox: a
+-- password and a token that nobody has given are random. A folder that is used again keeps them.
+local function fill_credentials(settings, kept)
+  if not settings.users and not next(kept.users) then
+    settings.users = { [first_of(settings.admin or kept.admin)] = random_text() }
+  end
+  if not settings.tokens and not next(kept.tokens) then
+    settings.tokens = { [random_text()] = "*" }
+  end
+end
+
 local function write_settings(options)
   local settings = { dir = state.dir, engine_port = 0 }
   for name, value in pairs(options.settings or {}) do settings[name] = value end
@@ -57,6 +80,8 @@ local function write_settings(options)
     settings[name] = options[name]
   end
   local db = store.open_state(state.dir)
+  uv.fs_chmod(state.dir .. "/" .. store.state_file, 384) -- it holds the passwords: 0600
+  fill_credentials(settings, db:settings())
   db:set(settings)
   db:run "DELETE FROM slot"
   db:run "DELETE FROM command"
