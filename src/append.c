@@ -84,11 +84,26 @@ static int lock (int fd) {
   return error == EWOULDBLOCK ? EAGAIN : error;
 }
 
-static int open_file (append *a) {
+/* Makes the file with its first piece in it, so that no crash leaves half of
+   that piece. What fails here is left to the ordinary way of opening. */
+static void create (const append *a, const char *first, size_t len) {
+  tc_file whole;
+  if (tc_file_open(&whole, a->path, false) != 0)
+    return;
+  whole.mode = 0600;
+  tc_file_write(&whole, first, len);
+  tc_file_commit(&whole); /* which takes it back where it fails */
+}
+
+static int open_file (append *a, const char *first, size_t len) {
+  const int flags = O_RDWR | O_APPEND | O_CLOEXEC | O_NOCTTY;
   struct stat st;
   int error;
-  a->fd = open(a->path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY,
-               0600);
+  a->fd = open(a->path, flags);
+  if (a->fd < 0 && errno == ENOENT && len > 0)
+    create(a, first, len);
+  if (a->fd < 0)
+    a->fd = open(a->path, flags | O_CREAT, 0600);
   if (a->fd < 0 || fstat(a->fd, &st) != 0)
     return errno;
   if (!S_ISREG(st.st_mode))
@@ -108,10 +123,12 @@ static int release (lua_State *L) {
   return 0;
 }
 
-/* core.append(path): the file, or nil, err (locked = true: in use) */
+/* core.append(path[, first]): the file, or nil, err (locked = true: in use).
+   A file that does not exist yet appears with `first` in it. */
 static int new (lua_State *L) {
-  size_t len;
+  size_t len, first_len;
   const char *path = luaL_checklstring(L, 1, &len);
+  const char *first = luaL_optlstring(L, 2, "", &first_len);
   append *a;
   int error;
   luaL_argcheck(L, strlen(path) == len, 1, "a path holds no zero byte");
@@ -122,7 +139,7 @@ static int new (lua_State *L) {
   memcpy(a->path, path, len + 1);
   luaL_getmetatable(L, APPEND_MT);
   lua_setmetatable(L, -2);
-  error = open_file(a);
+  error = open_file(a, first, first_len);
   if (error == 0)
     return 1;
   if (a->fd >= 0) {
@@ -144,6 +161,8 @@ static int append_write (lua_State *L) {
   if (refused != 0)
     return refused;
   error = fstat(a->fd, &st) == 0 ? 0 : errno;
+  if (error == 0 && st.st_nlink == 0) /* nobody would ever read it again */
+    return tc_fail(L, "io", "%s: deleted while it was in use", a->path);
   if (error == 0) {
     error = tc_write_all(a->fd, text, len);
     if (error != 0 && ftruncate(a->fd, st.st_size) != 0)

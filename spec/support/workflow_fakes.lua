@@ -6,7 +6,7 @@ local real = require "taskclient.core"
 local M = { clock = 1000, wall = 1767571200, slept = 0 }
 
 -- A file in memory that survives its holder, as a disk does a process.
-M.disk = { files = {}, locked = {}, syncs = 0 }
+M.disk = { files = {}, locked = {}, syncs = 0, synced = {} }
 local File = {}
 File.__index = File
 
@@ -26,6 +26,7 @@ function File:write(text)
 end
 function File:sync()
   M.disk.syncs = M.disk.syncs + 1
+  M.disk.synced[self.path] = M.disk.files[self.path]
   return true
 end
 function File:truncate(n)
@@ -36,13 +37,21 @@ function File:close()
   if M.disk.locked[self.path] == self then M.disk.locked[self.path] = nil end
 end
 
-local function append(path)
+local function append(path, first)
   if M.disk.locked[path] then return io_error(path .. ": locked by another run") end
   if M.disk.full and not M.disk.files[path] then return io_error(path
     .. ": No space left on device") end
   M.disk.locked[path] = setmetatable({ path = path }, File)
-  M.disk.files[path] = M.disk.files[path] or ""
+  if not M.disk.files[path] then
+    M.disk.files[path], M.disk.synced[path] = first or "", first or ""
+  end
   return M.disk.locked[path]
+end
+
+--- What was not synced is gone, as is whoever had a file open.
+function M.disk.power_failure()
+  M.disk.locked = {}
+  for path in pairs(M.disk.files) do M.disk.files[path] = M.disk.synced[path] end
 end
 
 local seed = 1
@@ -73,7 +82,7 @@ end
 
 --- Puts the stand-ins in place of the real modules.
 function M.install()
-  M.disk.files, M.disk.locked, M.disk.full = {}, {}, false
+  M.disk.files, M.disk.locked, M.disk.full, M.disk.synced = {}, {}, false, {}
   M.disk.on_write, M.disk.before_write, M.on_sleep, M.interrupt = nil, nil, nil, nil
   package.loaded["taskclient.core"] = core
   package.loaded["taskclient.host"] = { current = function() return M.host end }

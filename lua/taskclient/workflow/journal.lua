@@ -15,13 +15,22 @@ local function damaged(path, number, why)
     path, number, why))
 end
 
+-- A line's last bytes: `,"crc":"` with 8 hexadecimal digits and `"}`.
+local CRC_AT, CRC_TEXT = -18, '^,"crc":"(%x%x%x%x%x%x%x%x)"}$'
+
+local function seal(record)
+  local body = json.encode(record)
+  return body:sub(1, -2) .. ',"crc":"' .. core.crc32(body) .. '"}\n'
+end
+
 -- The record of a line, or nil and what is wrong with it.
 local function unseal(line)
-  local head, crc = line:match '^({.*),"crc":"(%x+)"}$'
-  if not head then return nil, "no checksum" end
-  local body = head .. "}"
+  local crc = line:sub(CRC_AT):match(CRC_TEXT)
+  if not crc or line:byte() ~= 123 then return nil, "no checksum" end
+  local body = line:sub(1, CRC_AT - 1) .. "}"
   if core.crc32(body) ~= crc then return nil, "wrong checksum" end
-  return core.decode(body)
+  local record, err = core.decode(body)
+  return record, err and err.message
 end
 
 -- What stands after the last newline: a line whose newline is missing or
@@ -32,26 +41,52 @@ local function tail_record(tail)
   local whole = tail:sub(1, -2)
   record = unseal(whole)
   if record then return record, whole end
-  if tail:find '"crc":"%x%x%x%x%x%x%x%x".$' then return nil, nil, why end
+  if tail:sub(CRC_AT):find '^,"crc":"%x%x%x%x%x%x%x%x".$' then return nil, nil, why end
+end
+
+-- Each record bears its line's number, which tells of a line that is missing, doubled or out of
+-- its place. The first version wrote none: such lines may only stand before all that have one.
+local function misplaced(record, number, numbered)
+  local n = record.n
+  if n == number or n == nil and not numbered then return nil end
+  return n and ("it was written as line %s"):format(tostring(n)) or "it bears no number"
+end
+
+-- What to say of a file whose first line is no record of ours.
+local function no_beginning(path, text, why)
+  local begun = ('{"at":'):sub(1, #text) == text:sub(1, 6)
+  if begun and text:find("\n", 1, true) then return damaged(path, 1, why) end
+  return nil, new_error("io", path .. (begun and ": the file is cut inside of its first record, so "
+    .. "that what was submitted is not known; nothing was changed. Give the run another file "
+    .. "if all of it may be submitted again"
+    or ": this file is not a journal of a run; nothing was changed"))
 end
 
 -- All records, the length of the good text, and a last record that lacks its newline.
 local function parse(path, text)
-  local records, position, number = {}, 1, 1
-  for line, after in text:gmatch "([^\n]*)\n()" do
-    local record, why = unseal(line)
-    if not record then return damaged(path, number, why) end
-    records[number], position, number = record, after, number + 1
+  local records, position, numbered = {}, 1, false
+  local function add(record, why)
+    local number = #records + 1
+    why = record and misplaced(record, number, numbered) or why
+    if why and number == 1 then return no_beginning(path, text, why) end
+    if why then return damaged(path, number, why) end
+    records[number], numbered = record, record.n ~= nil
+    return true
+  end
+  local stop = text:find("\n", 1, true)
+  while stop do
+    local good, err = add(unseal(text:sub(position, stop - 1)))
+    if not good then return nil, err end
+    position, stop = stop + 1, text:find("\n", stop + 1, true)
   end
   local record, whole, why = tail_record(text:sub(position))
-  if why then return damaged(path, number, why) end
-  records[number] = record
-  local first = records[1]
-  if first and first.what == "run" or not first and ('{"at":'):find(text:sub(1, 6), 1, true) then
-    return records, position - 1, whole
+  if record or why then
+    local good, err = add(record, why)
+    if not good then return nil, err end
+  elseif not records[1] and text ~= "" then
+    return no_beginning(path, text)
   end
-  return nil, new_error("io", path
-    .. ": this file is not a journal of a run; nothing was changed")
+  return records, position - 1, whole
 end
 
 -- Brings the file to the end of its last whole line.
@@ -62,30 +97,41 @@ local function mend(file, text, length, whole)
   return ok, err
 end
 
-local function open_file(path, read_only)
-  if not read_only then return core.append(path) end
+local function open_file(path, opts)
+  if not opts.read_only then return core.append(path, seal(opts.first)) end
   local file, why = io.open(path, "rb")
   return file, why and new_error("io", why)
 end
 
-local function load_file(path, file, read_only)
+local function load_file(path, file, opts)
   local text, err = file:read "*a"
-  if not text then return nil, read_only and new_error("io", path .. ": " .. err) or err end
+  if not text then return nil, opts.read_only and new_error("io", path .. ": " .. err) or err end
   local records, length, whole = parse(path, text)
   if not records then return nil, length end
-  local ok, why = mend(file, text, read_only and #text or length, whole)
-  return ok and records, why
+  local number, why = opts.judge(records)
+  if number then return damaged(path, number, why) end
+  if opts.read_only then return records end
+  local ok, trouble = mend(file, text, length, whole)
+  if ok and not records[1] then -- the file was there already, and empty
+    records[1] = opts.first
+    ok, trouble = file:write(seal(opts.first))
+    if ok then ok, trouble = file:sync() end
+  end
+  return ok and records, trouble
 end
 
---- Opens (or makes) and locks a journal: journal and its records, or nil, err. `read_only`:
---- one that somebody else may be writing; nothing is locked or changed.
-function M.open(path, read_only)
-  local file, err = open_file(path, read_only)
+--- Opens (or makes) and locks a journal: journal and its records, or nil, err. opts: `first`, the
+--- record with which a new one begins; `judge(records)`, which gives the number of a record that
+--- cannot follow upon those before it, and why; `read_only`: one that somebody else may be
+--- writing, where nothing is locked or changed.
+function M.open(path, opts)
+  local file, err = open_file(path, opts)
   if not file then return nil, err end
   local records
-  records, err = load_file(path, file, read_only)
-  local self = setmetatable({ path = path, file = file, written = 0, synced = 0 }, Journal)
-  if read_only or not records then
+  records, err = load_file(path, file, opts)
+  local self = setmetatable({ path = path, file = file, count = records and #records or 0,
+    synced = records and #records or 0 }, Journal)
+  if opts.read_only or not records then
     self.failed = new_error("closed", path .. ": opened only to look")
     self:close()
   end
@@ -101,17 +147,17 @@ end
 --- Appends a record.
 function Journal:write(record)
   if self.failed then return nil, self.failed end
-  self.written = self.written + 1
-  local body = json.encode(record)
-  local line = body:sub(1, -2) .. ',"crc":"' .. core.crc32(body) .. '"}\n'
-  return kept(self, self.file:write(line))
+  record.n = self.count + 1
+  local ok, err = self.file:write(seal(record))
+  if ok then self.count = record.n end
+  return kept(self, ok, err)
 end
 
 --- Makes all that was written so far survive a power failure, by one fdatasync.
 function Journal:sync()
   if self.failed then return nil, self.failed end
-  if self.synced >= self.written then return true end
-  self.synced = self.written
+  if self.synced >= self.count then return true end
+  self.synced = self.count
   return kept(self, self.file:sync())
 end
 

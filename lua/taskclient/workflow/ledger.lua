@@ -1,5 +1,7 @@
 -- ledger.lua: what a journal's records add up to, line by line, the same way
 -- when they are written and when they are read again. Pure data.
+local each = require "taskclient.each"
+
 local M = {}
 
 local function step_of(ledger, name)
@@ -36,6 +38,7 @@ local ON = {
   intent = function(ledger, record)
     local attempt = attempt_of(ledger, record, "job")
     attempt.key, attempt.spec, attempt.service = record.key, record.spec, record.service
+    attempt.url = record.url
     attempt.state = "intended"
   end,
   sending = function(_, record, attempt)
@@ -73,6 +76,69 @@ local ON = {
   end,
 }
 
+-- What a record of each kind must have, beside the time: "?" where it may be absent.
+local FIELDS = {
+  run = { id = "string" }, resumed = {}, closed = {}, begun = {}, sending = {}, retry = {},
+  forgotten = {}, raised = { err = "table?" }, done = {},
+  intent = { key = "string", spec = "table?", service = "string?", url = "string?" },
+  accepted = { id = "id", handle = "table" },
+  refused = { err = "table?" }, unknown = { err = "table?" },
+  state = { state = "string", native = "string?" },
+  ended = { state = "string", native = "string?", err = "table?", log = "table?" },
+}
+local NO_STEP = { run = true, resumed = true, closed = true }
+local BEGINS = { intent = true, begun = true } -- an attempt
+local LATEST = 253402300799 -- the last second of the year 9999, which os.date can still tell
+
+local function fits(value, types)
+  if types == "id" then return type(value) == "string" or type(value) == "number" end
+  local word, may_lack = types:match "^(%a+)(%??)$"
+  return type(value) == word or value == nil and may_lack == "?"
+end
+
+local function texts_only(list)
+  for _, line in each(list or {}) do
+    if type(line) ~= "string" then return false end
+  end
+  return true
+end
+
+-- The name of a member that is not what it should be, or nil.
+local function bad_member(record)
+  local at, err = record.at, record.err
+  if type(at) ~= "number" or not (at >= 0 and at <= LATEST) then return "at" end
+  if type(record.what) ~= "string" then return "what" end
+  local fields = FIELDS[record.what]
+  if not fields then return nil end
+  if not NO_STEP[record.what] and type(record.step) ~= "string" then return "step" end
+  for name, types in each(fields) do
+    if not fits(record[name], types) then return name end
+  end
+  if type(err) == "table" and type(err.message) ~= "string" then return "err" end
+  if not texts_only(record.log) then return "log" end
+  if record.spec and not texts_only(record.spec) then return "spec" end
+  local handle = record.handle
+  if handle and not (fits(handle.id, "id") and fits(handle.url, "string?")) then return "handle" end
+end
+
+--- Why a record cannot follow upon what the ledger holds, or nil.
+function M.complaint(ledger, record)
+  local what = record.what
+  local bad = bad_member(record)
+  if bad then return ("its member '%s' is not as it is written"):format(bad) end
+  if (what == "run") ~= (ledger.id == nil) then
+    return what == "run" and "it begins a run that has begun" or "no run has begun"
+  end
+  if ledger.closed and what ~= "resumed" then return "the run was closed before it" end
+  if not FIELDS[what] or NO_STEP[what] then return nil end
+  local step = ledger.steps[record.step]
+  local attempts = step and #step.attempts or 0
+  if not BEGINS[what] and attempts == 0 then return "its step has not begun" end
+  if what == "intent" and (record.attempt or attempts + 1) ~= attempts + 1 then
+    return "it is not the step's next attempt"
+  end
+end
+
 --- Takes one more record in; kinds it does not know are left alone.
 function M.apply(ledger, record)
   local on = ON[record.what]
@@ -82,10 +148,15 @@ function M.apply(ledger, record)
   ledger.last = record.at
 end
 
---- The ledger of these records.
+--- The ledger of these records; nil, the number of the first that cannot follow upon those
+--- before it, and why.
 function M.new(records)
   local ledger = { steps = {}, order = {}, resumed = {} }
-  for _, record in ipairs(records) do M.apply(ledger, record) end
+  for number, record in ipairs(records) do
+    local why = M.complaint(ledger, record)
+    if why then return nil, number, why end
+    M.apply(ledger, record)
+  end
   return ledger
 end
 
