@@ -48,9 +48,25 @@ function M.form(spec, client)
   return form, clean
 end
 
+-- Whether a text can be what stands hidden: the pieces between runs of stars are looked for one
+-- after the other, each from where the last one ended, so that stars of the text's own cost
+-- nothing either.
 local function fits(text, hidden)
-  local pattern = hidden:gsub("%W", "%%%0"):gsub("%%%*%%%*%%%*", ".-")
-  return text:find("^" .. pattern .. "$") ~= nil
+  local from, to = hidden:find "%*%*%*+"
+  if not from then return text == hidden end
+  local at = from
+  if text:sub(1, from - 1) ~= hidden:sub(1, from - 1) then return false end
+  while true do
+    local start = to + 1
+    from, to = hidden:find("%*%*%*+", start)
+    if not from then
+      local rest = hidden:sub(start)
+      return #text - #rest + 1 >= at and text:sub(#text - #rest + 1) == rest
+    end
+    local _, stop = text:find(hidden:sub(start, from - 1), at, true)
+    if not stop then return false end
+    at = stop + 1
+  end
 end
 
 --- Text that tells the differences of two forms, or nil when there are none.

@@ -23,6 +23,8 @@ local LOG_TAIL, LOG_LONGEST = 6, 20000 -- lines of a failed job kept; lines read
 local SETTLE, HOLD = 60, 1200 -- seconds
 local TROUBLE = 2.5           -- times SETTLE, where the list has failed or nobody has looked
 local FIRST_LOOK, LONGEST_LOOK = 0.2, 5
+local CUT_FIRST = 65536       -- bytes of a text that are looked through for secrets
+local VALUE_MOST = 2 ^ 24     -- bytes of a step's value: a journal is read as a whole
 
 ---@class taskclient.Run
 local Run = {}
@@ -61,14 +63,22 @@ end
 function M.open(path, opts)
   options.argument("journal", "path", path, "text")
   opts = options.check("journal", opts, { read_only = "boolean", settle = "duration" })
-  local file, records = journal.open(path, opts.read_only)
-  if not file then return nil, records end
+  local book
+  local first = { at = core.time(), what = "run", id = core.random(8), n = 1 }
+  local file, err = journal.open(path, { read_only = opts.read_only, first = first,
+    judge = function(records)
+      local number, why
+      book, number, why = ledger.new(records)
+      return number, why
+    end })
+  if not file then return nil, err end
   local run = setmetatable({ path = path, journal = file, used = {},
-    existing = {}, settle = opts.settle or SETTLE, ledger = ledger.new(records) }, Run)
-  run.continued = run.ledger.id ~= nil
+    existing = {}, settle = opts.settle or SETTLE, ledger = book }, Run)
+  run.continued = book.id ~= nil and book.id ~= first.id
   if opts.read_only then return run end
-  local ok, err = keep(run, run.continued and "resumed" or "run", nil,
-    { id = run.ledger.id or core.random(8) })
+  if not book.id then ledger.apply(book, first) end -- the file was there, and empty
+  local ok = not run.continued
+  if not ok then ok, err = keep(run, "resumed", nil, { id = book.id }) end
   if ok then return run end
   file:close()
   return nil, err
@@ -107,7 +117,8 @@ local function intend(run, plan, form)
   local step = run.ledger.steps[name]
   local n = step and #step.attempts + 1 or 1
   local ok, err = note(run, "intent", name,
-    { key = key_of(run, name, n), attempt = n, service = plan.client.service, spec = form })
+    { key = key_of(run, name, n), attempt = n, service = plan.client.service,
+      url = plan.client.url, spec = form })
   plan.attempt = ok and ledger.current(run.ledger, name)
   return ok and plan, err
 end
@@ -119,6 +130,15 @@ local function check_same(name, attempt, form)
     error(string.format("step '%s' has another spec than in the journal:\n%s\n"
       .. "to do it anew: run:forget(%q)", name, text, name), 0)
   end
+end
+
+-- The server at which an attempt may have its task, where that is not the client's.
+local function elsewhere(attempt, client)
+  local was = { service = attempt.service, url = attempt.url }
+  if attempt.handle then was.url = attempt.handle.url end
+  local same = (was.service or client.service) == client.service
+    and (was.url or client.url) == client.url
+  if not same and (attempt.sending or attempt.handle) then return was end
 end
 
 --- What is to be done for a step: the first half of `submit`, before the sync.
@@ -134,15 +154,16 @@ function Run:prepare(name, client, spec, again)
   local attempt = ledger.current(self.ledger, name)
   if again or not attempt or attempt.state == "refused" then return intend(self, plan, form) end
   check_same(name, attempt, form)
-  local url = attempt.handle and attempt.handle.url or client.url
-  plan.attempt = attempt
-  plan.here = attempt.handle ~= nil and (url == client.url or not plan.keyed)
+  plan.attempt, plan.other = attempt, elsewhere(attempt, client)
+  plan.here = attempt.handle ~= nil and not plan.other
   return plan
 end
 
 -- Text that JSON can hold and anybody may read, at most so many bytes of it.
 local function plain(text, most, clean)
-  text = (clean or hide.text)(tostring(text))
+  -- cut first, for a text may be of any length; far behind `most`, for the cut may go through a
+  -- secret, of which the first half would not be known for one
+  text = (clean or hide.text)(tostring(text):sub(1, CUT_FIRST))
   if #text > most then text = text:sub(1, most):gsub("[\192-\255][\128-\191]*$", "") end
   return json.try(text) and text or (text:gsub("[\128-\255]", "?"))
 end
@@ -164,7 +185,9 @@ end
 
 local function plain_error(err, clean)
   local known = type(err) == "table" and err or {}
-  return err and { kind = known.kind, code = known.code,
+  local kind, code = known.kind, known.code -- of a table of the user's they may be anything
+  return err and { kind = type(kind) == "string" and plain(kind, 100, clean) or nil,
+    code = (type(code) == "number" or type(code) == "string") and json.try(code) and code or nil,
     message = plain(known.message or err, 4000, clean) }
 end
 
@@ -277,8 +300,9 @@ function Run:launch(plan, deadline)
     err = unknown(plan.name, attempt)
   end
   if job then return accepted(self, plan, job) end
-  local other = attempt.handle and not err and { url = attempt.handle.url }
-  if other then check_same(plan.name, { spec = other }, { url = client.url }) end
+  if plan.other and (not err or not plan.keyed) then
+    check_same(plan.name, { spec = plan.other }, { service = client.service, url = client.url })
+  end
   if not err then return send(self, plan) end
   local news = err.kind == "submit_unknown" and attempt.state ~= "unknown"
   if news then note(self, "unknown", plan.name) end
@@ -306,14 +330,28 @@ function Run:submit(name, client, spec)
   return ok or nil, err
 end
 
-local function remember(run, name, ok, value, err)
+-- What a step's function has given, as JSON; nil where it has failed, with what raises.
+local function value_text(name, n, value, err)
+  if value == nil and n > 0 or value == false and err ~= nil then return nil end
+  local text, why = json.try(n == 0 or value, "step '" .. name .. "'")
+  if text and #text <= VALUE_MOST then return text end
+  return nil, (why or ("step '%s': a value of %d bytes"):format(name, #text))
+    .. (why and ": a step's value must be what JSON can hold"
+      or ": a journal holds small values; write it to a file and give its path")
+end
+
+local function remember(run, name, n, ok, value, err)
   local text, why
-  if ok and (value ~= nil or err == nil) then
-    text, why = json.try(value == nil or value, "step '" .. name .. "'")
+  if ok then
+    text, why = value_text(name, n, value, err)
+    if not text and err == nil then
+      err = new_error("step", ("step '%s' is not done: its function gave nil and no reason")
+        :format(name), { step = name })
+    end
   end
   if not text then
     note(run, "raised", name, { err = plain_error(why or ok and err or value) })
-    if why then options.raise("step", why .. ": a step's value must be what JSON can hold") end
+    if why then options.raise("step", why) end
     if not ok then error(value, 0) end
     return nil, err
   end
@@ -323,12 +361,18 @@ local function remember(run, name, ok, value, err)
   return value
 end
 
---- Runs `fn` once; its first value is remembered and returned at once ever after.
---- `nil, err` or an error is not remembered: the next run tries again.
+-- How many values a function has given decides, for `return nil` is a failure.
+local function counted(run, name, ok, ...)
+  return remember(run, name, select("#", ...), ok, ...)
+end
+
+--- Runs `fn` once; its first value is remembered and returned at once ever after. A function that
+--- raises, gives nil (`nil, err` above all) or `false` with a reason has failed: nothing is
+--- remembered, and the next run tries again.
 ---@param name string unique in the run
 ---@param fn fun(): any its value must be what JSON can hold
----@return any value true where the function gave none
----@return any err
+---@return any value true where the function returned nothing at all
+---@return any err what the function gave beside nil
 function Run:step(name, fn)
   options.argument("step", "fn", fn, "function")
   use(self, name)
@@ -337,7 +381,7 @@ function Run:step(name, fn)
   if attempt and attempt.state == "succeeded" then return attempt.value end
   local ok, err = note(self, "begun", name)
   if not ok then return nil, err end
-  return remember(self, name, protect.try(fn))
+  return counted(self, name, protect.try(fn))
 end
 
 -- Writes what a person has decided about a step; `complaint` tells what forbids it.
@@ -370,7 +414,8 @@ end
 ---@return table|nil err
 function Run:forget(name) return decide(self, "forgotten", name) end
 
---- Says which task an unknown submit became.
+--- Says which task an unknown submit became; with the id that is known already, that the task is
+--- to be looked for at whatever server the script uses now.
 ---@param name string
 ---@param id integer|string the task's id
 ---@return boolean|nil ok
@@ -378,7 +423,8 @@ function Run:forget(name) return decide(self, "forgotten", name) end
 function Run:resolve(name, id)
   options.argument("resolve", "id", id, "text|integer")
   return decide(self, "accepted", name, { id = id, handle = { id = id } }, function(attempt)
-    return (attempt.handle or not attempt.key) and "is no unknown submit"
+    local known = attempt.handle and tostring(attempt.handle.id) ~= tostring(id)
+    return (known or not attempt.key) and "is no unknown submit"
   end)
 end
 
