@@ -180,18 +180,20 @@ static bool mend (tc_call *call) {
   return true;
 }
 
-static void judge (tc_call *call) {
-  tc_judge(&call->verdict, call->service, call->operation, reply_of(call));
+static void judge (tc_call *call, tc_pick *pick) {
+  if (pick != NULL) tc_pick_begin(pick, pick->picker);
+  tc_judge(&call->verdict, call->service, call->operation, reply_of(call),
+           pick != NULL ? &pick->tap : NULL);
 }
 
-/* raises while it is in flight */
-static void settle (lua_State *L, tc_call *call) {
+/* raises while it is in flight; pick: NULL, or what to look for on the way */
+static void settle (lua_State *L, tc_call *call, tc_pick *pick) {
   if (call->judged) return;
   if (!tc_exchange_done(call->exchange))
     luaL_error(L, "call '%s' is still in flight: wait until call:done()",
                call->operation->name);
-  judge(call);
-  if (mend(call)) judge(call);
+  judge(call, pick);
+  if (mend(call)) judge(call, pick);
   call->judged = true;
 }
 
@@ -205,16 +207,6 @@ static void account (lua_State *L, tc_call *call) {
   lua_gc(L, LUA_GCSTEP, (int)(*bytes / 1024 < GC_MOST ? *bytes / 1024
                                                       : GC_MOST));
   *bytes = 0;
-}
-
-static int push_picked (lua_State *L, int index, tc_slice data) {
-  tc_getslot(L, index, TC_CALL_EXTRA);
-  if (lua_isnil(L, -1)) {
-    tc_value_push(L, data);
-    return 1;
-  }
-  lua_pushboolean(L, 1);
-  return 1 + tc_picker_push(L, tc_picker_check(L, lua_gettop(L) - 1), data);
 }
 
 static int push_bytes (lua_State *L, const tc_buffer *b) {
@@ -235,13 +227,18 @@ static int push_answer (lua_State *L, const tc_envelope *e) {
   return 1;
 }
 
+static int push_data (lua_State *L, const tc_call *call) {
+  tc_value_push(L, call->verdict.envelope.data);
+  return 1;
+}
+
 static int push_result (lua_State *L, tc_call *call) {
   account(L, call);
   if (call->verdict.kind != NULL) return tc_call_push_err(L, call);
   switch (call->operation->decoder) {
     case TC_DECODE_STREAM: return push_stream(L, reply_of(call));
     case TC_DECODE_MESSAGE: return push_answer(L, &call->verdict.envelope);
-    default: return push_picked(L, 1, call->verdict.envelope.data);
+    default: return push_data(L, call);
   }
 }
 
@@ -251,9 +248,33 @@ static int push_result (lua_State *L, tc_call *call) {
 static int read_reply (lua_State *L, tc_call *call, tc_reader *reader) {
   int results;
   if (is_forked(call)) return forked(L, call);
-  settle(L, call);
+  settle(L, call, NULL);
   call->readers++;
   results = reader(L, call);
+  call->readers--;
+  return results;
+}
+
+/* the picker at 2: true and what it finds, seen on the way where the reply has
+   not been judged before */
+static int push_picked (lua_State *L, tc_call *call) {
+  tc_pick pick;
+  bool judged = call->judged;
+  int results;
+  pick.picker = tc_picker_check(L, 2);
+  settle(L, call, &pick);
+  call->readers++;
+  account(L, call);
+  if (call->verdict.kind != NULL)
+    results = tc_call_push_err(L, call);
+  else {
+    if (judged) {
+      tc_pick_begin(&pick, pick.picker);
+      tc_pick_data(&pick, call->verdict.envelope.data);
+    }
+    lua_pushboolean(L, 1);
+    results = 1 + tc_pick_push(L, &pick);
+  }
   call->readers--;
   return results;
 }
@@ -261,7 +282,12 @@ static int read_reply (lua_State *L, tc_call *call, tc_reader *reader) {
 static int result (lua_State *L) {
   tc_call *call = live_call(L);
   lua_settop(L, 1);
-  return read_reply(L, call, push_result);
+  if (call->operation->decoder != TC_DECODE_DATA)
+    return read_reply(L, call, push_result);
+  tc_getslot(L, 1, TC_CALL_EXTRA);
+  if (lua_isnil(L, 2)) return read_reply(L, call, push_result);
+  if (is_forked(call)) return forked(L, call);
+  return push_picked(L, call);
 }
 
 int tc_call_read (lua_State *L, int arg, tc_reader *reader) {

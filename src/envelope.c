@@ -27,6 +27,7 @@ static const char *const member_names[MEMBERS] = {
 
 typedef struct reply {
   tc_json json;
+  tc_tap *tap;
   member members[MEMBERS];
   tc_slice whole;
 } reply;
@@ -49,14 +50,21 @@ static int member_index (const tc_json *j) {
   return -1;
 }
 
-static bool read_member (tc_json *j, member *m) {
+/* false: a fault; the tap sees an object's inside */
+static bool pass_inside (tc_json *j, const member *m, tc_tap *tap) {
+  if (tap == NULL || m->token != TC_JSON_OBJECT) return tc_json_leave(j);
+  tap->walk(tap, j);
+  return j->fault == TC_JSON_FINE;
+}
+
+static bool read_member (tc_json *j, member *m, tc_tap *tap) {
   m->token = tc_json_next(j);
   m->text = j->text;
   m->integral = j->integral;
   m->value.ptr = m->token == TC_JSON_STRING ? j->text.ptr - 1 : j->text.ptr;
   if (m->token == TC_JSON_ARRAY || m->token == TC_JSON_OBJECT) {
     m->value.ptr = j->at - 1;
-    if (!tc_json_leave(j))
+    if (!pass_inside(j, m, tap))
       return false;
   }
   m->value.len = (size_t)(j->at - m->value.ptr);
@@ -80,7 +88,7 @@ static bool read_members (reply *r) {
     }
     else if (r->members[i].token != TC_JSON_END)
       return repeated(&r->json);
-    else if (!read_member(&r->json, &r->members[i]))
+    else if (!read_member(&r->json, &r->members[i], i == DATA ? r->tap : NULL))
       return false;
   }
   return t == TC_JSON_OBJECT_END;
@@ -269,7 +277,7 @@ static int64_t coded (const member *data) {
         return 0;
     }
     else if (inside && tc_json_is(&j, "errCode"))
-      return read_member(&j, &m) && as_integer(&m, &n) ? n : 0;
+      return read_member(&j, &m, NULL) && as_integer(&m, &n) ? n : 0;
     else if (!tc_json_skip(&j, &m.value))
       return 0;
   }
@@ -350,8 +358,9 @@ static void classify (tc_envelope *e, const reply *r, int http_status) {
 }
 
 static void read_json (tc_envelope *e, const char *body, size_t len,
-                       int http_status) {
+                       int http_status, tc_tap *tap) {
   reply r;
+  r.tap = tap;
   if (read_reply(&r, body, len))
     classify(e, &r, http_status);
   else {
@@ -397,14 +406,14 @@ static int first_char (const char *p, size_t len) {
 }
 
 void tc_envelope_read (tc_envelope *e, const char *body, size_t len,
-                       int http_status) {
+                       int http_status, tc_tap *tap) {
   int first = len > 0 ? first_char(body, len) : -1;
   memset(e, 0, sizeof *e);
   e->status = http_status;
   if (first < 0)
     e->shape = TC_SHAPE_EMPTY;
   else if (first == '{' || first == '[' || is_scalar(body, len))
-    read_json(e, body, len, http_status);
+    read_json(e, body, len, http_status, tap);
   else {
     read_text(e, body, len, http_status);
     if (first == '<') {

@@ -421,29 +421,35 @@ static inline void pass_elements (tc_json *j, bool rows) {
   j->at = p;
 }
 
-/* behind a value that is a short plain string, null or a plain integer; NULL
-   when it is none of them */
+/* behind a value that is a plain string, a word or a plain integer; NULL when
+   it is none of them */
 static inline const char *pass_simple (const char *p, const char *end) {
   const char *digits = p;
   int len;
   if (end - p < 5)
     return NULL;
-  if (*p == '"')
-    return (len = tc_scan_short(p + 1, end)) >= 0 ? p + len + 2 : NULL;
-  if (memcmp(p, "null", 4) == 0)
+  if (*p == '"') {
+    if ((len = tc_scan_short(++p, end)) >= 0) return p + len + 1;
+    p = tc_scan_plain(p, end);
+    return p < end && *p == '"' ? p + 1 : NULL;
+  }
+  if (memcmp(p, "null", 4) == 0 || memcmp(p, "true", 4) == 0)
     return p + 4;
+  if (memcmp(p, "false", 5) == 0)
+    return p + 5;
   p = pass_digits(p, end);
   if (p == end || p == digits || (*digits == '0' && p - digits > 1))
     return NULL;
   return *p == ',' || *p == '}' ? p : NULL;
 }
 
-/* the same over members of an object, up to one whose name has a length in
-   the set */
-static inline void pass_members (tc_json *j, uint32_t lengths) {
+/* the same over members of an object, up to one whose name has a mark in the
+   set */
+static inline void pass_members (tc_json *j, uint64_t marks) {
   const char *p = j->at, *q;
   int len;
-  while ((len = tc_scan_element(p, j->end)) >= 0 && (lengths >> len & 1) == 0) {
+  while ((len = tc_scan_element(p, j->end)) >= 0 &&
+         (tc_json_mark(p + 2, (size_t)len) & marks) == 0) {
     q = p + len + 3;
     if (q == j->end || *q != ':' || (q = pass_simple(q + 1, j->end)) == NULL)
       break;
@@ -452,9 +458,9 @@ static inline void pass_members (tc_json *j, uint32_t lengths) {
   j->at = p;
 }
 
-void tc_json_hurry (tc_json *j, uint32_t lengths) {
+void tc_json_hurry (tc_json *j, uint64_t marks) {
   if (j->expect == OBJECT_AFTER)
-    pass_members(j, lengths);
+    pass_members(j, marks);
 }
 
 static bool is_object (const tc_json *j, int level) {

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "buffer.h"
+#include "scan.h"
 
 #define TC_JSON_DEPTH 128 /* default; a reader may be given up to the next */
 #define TC_JSON_DEPTH_MAX 1000
@@ -61,9 +61,23 @@ char tc_json_peek (tc_json *j);
 /* passes over the value that comes next, checking it; gives its place */
 bool tc_json_skip (tc_json *j, tc_slice *value);
 /* Inside an object, between members: passes over some that are certainly not
-   wanted, as their names have other lengths than those in the set (bit n: n
-   bytes). It need not pass over all of them. */
-void tc_json_hurry (tc_json *j, uint32_t lengths);
+   wanted, as their names have other marks than those in the set. It need not
+   pass over all of them. */
+void tc_json_hurry (tc_json *j, uint64_t marks);
+/* the bit of a name in such a set: names that differ mostly have other bits */
+static inline uint64_t tc_json_mark (const char *name, size_t len) {
+  unsigned first = len > 0 ? (unsigned char)name[0] : 0;
+  return (uint64_t)1 << ((len * 5 + first) & 63);
+}
+/* behind an element of an array: takes the next, if it is a short plain string */
+static inline bool tc_json_element (tc_json *j, tc_slice *text) {
+  int len = tc_scan_element(j->at, j->end);
+  if (len < 0) return false;
+  text->ptr = j->at + 2;
+  text->len = (size_t)len;
+  j->at += len + 3;
+  return true;
+}
 /* after ARRAY or OBJECT was read: passes to behind its end */
 bool tc_json_leave (tc_json *j);
 /* unescapes a string or name; out needs at most text.len bytes */

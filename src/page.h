@@ -44,14 +44,7 @@ bool tc_page_cell (tc_page *p, tc_cell *cell);
 /* The same for the cell behind another one, when it is a short plain string:
    inline, because nearly all are. Else false, and nothing has moved. */
 static inline bool tc_page_short (tc_page *p, tc_slice *text) {
-  tc_json *j = p->rows;
-  int len = tc_scan_element(j->at, j->end);
-  if (len < 0)
-    return false;
-  text->ptr = j->at + 2;
-  text->len = (size_t)len;
-  j->at += len + 3;
-  return true;
+  return tc_json_element(p->rows, text);
 }
 
 /* columns: a reader of metadata, and each column in turn */

@@ -7,7 +7,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "envelope.h"
 #include "failure.h"
 
 #define PICKER_MT "taskclient.picker"
@@ -69,12 +68,16 @@ static void store_elements (lua_State *L, int table, int done, int held) {
 static bool push_array (lua_State *L, tc_json *j) {
   int base = lua_gettop(L) + 1, done = 0, held = 0;
   tc_token t = TC_JSON_NULL;
+  tc_slice text;
+  lua_pushnil(L); /* the table's place */
   while (t != TC_JSON_ARRAY_END) {
     t = tc_json_next(j);
     if (t != TC_JSON_ARRAY_END) {
       if (!push_value(L, j, t))
         return false;
       held++;
+      for (; held < HELD && tc_json_element(j, &text); held++)
+        lua_pushlstring(L, text.ptr, text.len);
     }
     if (held < HELD && t != TC_JSON_ARRAY_END)
       continue;
@@ -82,14 +85,16 @@ static bool push_array (lua_State *L, tc_json *j) {
       break;
     if (done == 0) {
       lua_createtable(L, held < HELD ? held : HELD * 4, 0);
-      lua_insert(L, base);
+      lua_replace(L, base);
     }
     store_elements(L, base, done, held);
     done += held;
     held = 0;
   }
-  if (done == 0)
+  if (done == 0) {
     push_empty_array(L);
+    lua_replace(L, base);
+  }
   return true;
 }
 
@@ -139,7 +144,10 @@ static bool push_value (lua_State *L, tc_json *j, tc_token t) {
     case TC_JSON_TRUE: lua_pushboolean(L, 1); return true;
     case TC_JSON_FALSE: lua_pushboolean(L, 0); return true;
     case TC_JSON_NUMBER: push_number(L, j); return true;
-    case TC_JSON_STRING: tc_value_push_text(L, j->text, j->escaped); return true;
+    case TC_JSON_STRING:
+      if (j->escaped) tc_value_push_text(L, j->text, true);
+      else lua_pushlstring(L, j->text.ptr, j->text.len);
+      return true;
     case TC_JSON_ARRAY:
       luaL_checkstack(L, 2 * HELD + 8, "JSON nested too deep");
       return push_array(L, j);
@@ -218,7 +226,7 @@ static int envelope (lua_State *L) {
   size_t len;
   const char *text = luaL_checklstring(L, 1, &len);
   tc_envelope e;
-  tc_envelope_read(&e, text, len, (int)luaL_optinteger(L, 2, 200));
+  tc_envelope_read(&e, text, len, (int)luaL_optinteger(L, 2, 200), NULL);
   lua_createtable(L, 0, 10);
   lua_pushstring(L, tc_shape_name(e.shape));
   lua_setfield(L, -2, "shape");
@@ -245,11 +253,6 @@ struct tc_picker {
   } paths[TC_PICKS];
   char text[1]; /* all paths, one after the other */
 };
-
-typedef struct found {
-  tc_slice value[TC_PICKS];
-  uint32_t twice; /* bit i: path i stands there twice, and counts as absent */
-} found;
 
 /* cuts a dotted path into names; false when one is empty or they are many */
 static bool split_path (struct path *path, const char *text, size_t len) {
@@ -339,13 +342,14 @@ static uint32_t matching (const tc_picker *p, const tc_json *j, int level,
   return hits;
 }
 
-/* the lengths of the names the set goes on with; longer ones are not hurried */
-static uint32_t wanted_lengths (const tc_picker *p, int level, uint32_t set) {
-  uint32_t lengths = 0;
+/* the marks of the names the set goes on with */
+static uint64_t wanted_marks (const tc_picker *p, int level, uint32_t set) {
+  uint64_t marks = 0;
   for (int i = 0; i < p->count; i++)
-    if ((set >> i & 1) != 0 && p->paths[i].name[level].len < 32)
-      lengths |= (uint32_t)1 << p->paths[i].name[level].len;
-  return lengths;
+    if ((set >> i & 1) != 0)
+      marks |= tc_json_mark(p->paths[i].name[level].ptr,
+                            p->paths[i].name[level].len);
+  return marks;
 }
 
 /* of the hits, those whose path ends at this level */
@@ -357,19 +361,19 @@ static uint32_t ending (const tc_picker *p, int level, uint32_t hits) {
   return ends;
 }
 
-static void keep (found *f, int count, uint32_t ends, tc_slice value) {
+static void keep (tc_pick *f, int count, uint32_t ends, tc_slice value) {
   for (int i = 0; i < count; i++)
     if ((ends >> i & 1) != 0)
       f->value[i] = value;
 }
 
 static void pick (const tc_picker *p, tc_json *j, int level, uint32_t set,
-                  found *f);
+                  tc_pick *f);
 
 /* the value of a name that some paths hit: kept by those that end here,
    searched by those that go on; passed over in any case */
 static bool pick_value (const tc_picker *p, tc_json *j, int level,
-                        uint32_t hits, found *f) {
+                        uint32_t hits, tc_pick *f) {
   uint32_t ends = ending(p, level, hits);
   const char *start = j->at;
   tc_slice value;
@@ -387,9 +391,10 @@ static bool pick_value (const tc_picker *p, tc_json *j, int level,
 
 /* walks the object just begun; the recursion ends with the longest path */
 static void pick (const tc_picker *p, tc_json *j, int level, uint32_t set,
-                  found *f) {
-  uint32_t seen = 0, lengths = wanted_lengths(p, level, set);
-  while (tc_json_hurry(j, lengths), tc_json_next(j) == TC_JSON_NAME) {
+                  tc_pick *f) {
+  uint64_t marks = wanted_marks(p, level, set);
+  uint32_t seen = 0;
+  while (tc_json_hurry(j, marks), tc_json_next(j) == TC_JSON_NAME) {
     uint32_t hits = matching(p, j, level, set);
     tc_slice other;
     f->twice |= hits & seen;
@@ -400,21 +405,34 @@ static void pick (const tc_picker *p, tc_json *j, int level, uint32_t set,
   }
 }
 
-int tc_picker_push (lua_State *L, const tc_picker *p, tc_slice data) {
-  found f;
+static void walk (tc_tap *tap, tc_json *j) {
+  tc_pick *f = (tc_pick *)(void *)tap; /* its first member */
+  pick(f->picker, j, 0, ((uint32_t)1 << f->picker->count) - 1, f);
+}
+
+void tc_pick_begin (tc_pick *f, const tc_picker *p) {
+  f->tap.walk = walk;
+  f->picker = p;
+  f->twice = 0;
+  for (int i = 0; i < p->count; i++) f->value[i].len = 0;
+}
+
+void tc_pick_data (tc_pick *f, tc_slice data) {
   tc_json j;
-  memset(&f, 0, sizeof f);
   tc_json_trust(&j, data);
-  if (tc_json_next(&j) == TC_JSON_OBJECT)
-    pick(p, &j, 0, ((uint32_t)1 << p->count) - 1, &f);
-  luaL_checkstack(L, p->count, "too many picks");
-  for (int i = 0; i < p->count; i++) {
-    if (f.value[i].len == 0 || (f.twice >> i & 1) != 0)
+  if (tc_json_next(&j) == TC_JSON_OBJECT) walk(&f->tap, &j);
+}
+
+int tc_pick_push (lua_State *L, const tc_pick *f) {
+  int count = f->picker->count;
+  luaL_checkstack(L, count, "too many picks");
+  for (int i = 0; i < count; i++) {
+    if (f->value[i].len == 0 || (f->twice >> i & 1) != 0)
       lua_pushnil(L);
     else
-      tc_value_push(L, f.value[i]);
+      tc_value_push(L, f->value[i]);
   }
-  return p->count;
+  return count;
 }
 
 /* core.pick(reply, picker, http_status): true and the picked values of the
@@ -422,11 +440,14 @@ int tc_picker_push (lua_State *L, const tc_picker *p, tc_slice data) {
 static int pick_reply (lua_State *L) {
   size_t len;
   const char *text = luaL_checklstring(L, 1, &len);
-  const tc_picker *p = tc_picker_check(L, 2);
+  int status = (int)luaL_optinteger(L, 3, 200);
   tc_envelope e;
-  tc_envelope_read(&e, text, len, (int)luaL_optinteger(L, 3, 200));
+  tc_pick f;
+  tc_pick_begin(&f, tc_picker_check(L, 2));
+  tc_envelope_read(&e, text, len, status, &f.tap);
   lua_pushboolean(L, e.ok);
-  return e.ok ? 1 + tc_picker_push(L, p, e.data) : 1;
+  if (!e.ok) return 1;
+  return 1 + tc_pick_push(L, &f);
 }
 
 /* ---- registration ---- */

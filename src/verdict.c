@@ -177,13 +177,15 @@ static void judge_stream (tc_verdict *v, const tc_service *s,
 }
 
 static void judge_reply (tc_verdict *v, const tc_service *s,
-                         const tc_operation *op, const tc_reply *r) {
+                         const tc_operation *op, const tc_reply *r,
+                         tc_tap *tap) {
   bool stream = op->decoder == TC_DECODE_STREAM;
   v->read = true;
   if (stream && r->http_status == 200 && r->disposition != NULL)
     v->envelope.shape = TC_SHAPE_TEXT; /* data: nothing to read in it */
   else
-    tc_envelope_read(&v->envelope, r->body.ptr, r->body.len, r->http_status);
+    tc_envelope_read(&v->envelope, r->body.ptr, r->body.len, r->http_status,
+                     tap);
   if (r->http_status >= 300 && r->http_status < 400)
     bad(v, "http", "unknown", "a redirect, which is never followed");
   else if (stream)
@@ -199,12 +201,12 @@ static void judge_fault (tc_verdict *v, const tc_reply *r) {
 }
 
 void tc_judge (tc_verdict *v, const tc_service *s, const tc_operation *op,
-               const tc_reply *r) {
+               const tc_reply *r, tc_tap *tap) {
   memset(v, 0, sizeof *v);
   if (r->fault != TC_FAULT_NONE)
     judge_fault(v, r);
   else
-    judge_reply(v, s, op, r);
+    judge_reply(v, s, op, r, tap);
   if (!(op->flags & TC_CHANGES))
     v->outcome = NULL;
   else if (v->outcome != NULL && strcmp(v->outcome, "not_sent") != 0)

@@ -35,7 +35,7 @@ static bool is_document (tc_shape shape) {
 
 static void check (const char *body, size_t len, int http) {
   tc_envelope e;
-  tc_envelope_read(&e, body, len, http);
+  tc_envelope_read(&e, body, len, http, NULL);
   insist(inside(e.message, body, len) && inside(e.data, body, len),
          "a slice leaves the body");
   insist(tc_shape_name(e.shape) != NULL, "a shape has no name");

@@ -71,6 +71,45 @@ describe("a picker", function()
     end
   end)
 
+  -- members of every kind before, between and behind those that are wanted, whose names share
+  -- their lengths and first letters with others
+  local VALUES = { '"x"', '"a text of more than thirty-two plain bytes in all"', '"esc\\"aped"',
+    "7", "-1.5e3", "null", "true", "false", "[]", '["p","q","r"]', '{"in":["s"],"status":1}',
+    '"\195\169"' }
+  local NAMES = { "status", "taskID", "umUser", "st", "statuses", "s", "progress", "instance",
+    "requestApplicationName", "a name of more than thirty-two bytes in all", "na\\u006de" }
+
+  local function object(seed)
+    local parts, named = {}, {}
+    for i = 1, #NAMES do
+      local at = (i * 7 + seed) % #NAMES + 1
+      if not named[at] and (seed + i) % 5 ~= 0 then
+        named[at] = true
+        parts[#parts + 1] = ('"%s":%s'):format(NAMES[at], VALUES[(seed * 3 + i * i) % #VALUES + 1])
+      end
+    end
+    return "{" .. table.concat(parts, seed % 2 == 0 and "," or " , ") .. "}"
+  end
+
+  it("agrees with decode whatever stands beside what is wanted", function()
+    for seed = 1, 400 do
+      local data = ('{"z":[{"k":"v"}],"task":%s,"y":%s}'):format(object(seed), object(seed + 1))
+      local whole = core.decode(data)
+      local ok, status, progress, name, other = pick(data, "task.status", "task.progress",
+        "task.name", "y.st")
+      assert.is_true(ok)
+      assert.same({ whole.task.status, whole.task.progress, whole.task.name, whole.y.st },
+        { status, progress, name, other }, data)
+    end
+  end)
+
+  it("takes no part of a reply for the whole", function()
+    local text = reply(('{"task":%s}'):format(object(3)))
+    local picker = core.picker { "task.status", "task.taskID" }
+    for n = 0, #text - 1 do assert.is_false((core.pick(text:sub(1, n), picker))) end
+    assert.is_true((core.pick(text, picker)))
+  end)
+
   it("raises when it is made wrong", function()
     raises("table expected", core.picker, "a")
     raises("between 1 and 16", core.picker, {})
@@ -92,6 +131,19 @@ describe("values", function()
     assert.equal(core.array_mt, getmetatable(value.a[1]))
     assert.equal(core.array_mt, getmetatable(value.a[2][1]))
     assert.equal(core.null, value.a[3])
+  end)
+
+  it("of arrays end where the array does, whatever comes behind", function()
+    for n = 0, 40 do
+      local texts = {}
+      for i = 1, n do texts[i] = i % 9 == 0 and '{"o":"p"}' or ('"text %d"'):format(i) end
+      local list = "[" .. table.concat(texts, ",") .. "]"
+      local value = core.decode(('{"a":%s,"b":"behind","c":[%s,"last"]}'):format(list, list))
+      assert.equal(n, #value.a)
+      assert.equal("behind", value.b)
+      assert.equal("last", value.c[2])
+      for i = 1, n do assert.same(i % 9 == 0 and { o = "p" } or "text " .. i, value.c[1][i]) end
+    end
   end)
 
   it("survive the collector at any moment", function()
