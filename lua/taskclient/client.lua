@@ -187,6 +187,11 @@ function Client:call(operation, args, opts)
   return without_call(request.send(self, operation, args, opts))
 end
 
+--- What a server wants to hear of jobs that are held, now and then: nothing here.
+---@private
+---@return nil
+function Client:keep_alive() end
+
 --- Tells the `log` option's function what happens; an error in it is the caller's.
 ---@private
 ---@param level string "debug", "info", "warn"

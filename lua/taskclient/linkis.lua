@@ -41,12 +41,11 @@ local Job = {}
 ---@class taskclient.Linkis: taskclient.Client
 local Client = {}
 
--- one look at the history, with the heart-beat where the creator needs it
+-- one look at the history; the server may want to hear of the job besides
 local function poller(job, opts)
   local entry = history.look(job, opts)
-  if not entry.err and heartbeat.needed(job) and not job_module.ENDED[entry.state] then
-    heartbeat.send(job, entry)
-  end
+  heartbeat.note(job, entry)
+  heartbeat.tend(job.client, opts and opts.deadline)
   return entry
 end
 
@@ -56,7 +55,7 @@ end
 function Job:info()
   local record, err = history.get(self.client, self.id)
   if not record then return nil, err end
-  job_module.remember(self, history.entry(record))
+  heartbeat.note(self, job_module.remember(self, history.entry(record)))
   return record
 end
 
@@ -111,7 +110,7 @@ end
 function Job:progress()
   local entry = history.glance(self.client, self.id)
   if entry.err then return nil, entry.err end
-  job_module.remember(self, entry)
+  heartbeat.note(self, job_module.remember(self, entry))
   local progress = { fraction = entry.progress, state = entry.state, stages = {} }
   local exec = history.current(self, entry.stronger)
   if entry.state ~= "running" or not exec then return progress end
@@ -133,7 +132,8 @@ local function spec_of(job)
   if known then return known end
   local cursor = job.client:list { id = job.id }
   local record, err = cursor:read()
-  if not record then return nil, err end
+  err = record and history.strange(record.taskID, job.id) or err
+  if err or not record then return nil, err end
   local spec, why = require("taskclient.linkis.spec").of_record(record)
   if spec then return spec end
   return nil, failure.new("unsupported", "the server's record does not tell the task: " .. why,
@@ -268,6 +268,7 @@ end
 function Client:submit(spec, opts)
   options.method("submit", self, "client")
   local job, err = require("taskclient.linkis.submit").submit(self, spec, opts)
+  if job then heartbeat.note(job) end
   return job, err
 end
 
@@ -279,7 +280,9 @@ end
 function Client:reconcile(key, since)
   options.argument("reconcile", "key", key, "text")
   if since ~= nil then options.argument("reconcile", "since", since, "number") end
-  return require("taskclient.linkis.submit").reconcile(self, key, since)
+  local job, err = require("taskclient.linkis.submit").reconcile(self, key, since)
+  if job then heartbeat.note(job) end
+  return job, err
 end
 
 --- The tasks whose keys begin with `prefix`, by one walk through the list.
@@ -311,10 +314,12 @@ function Client:attach(what)
       tostring(not id and handle.id or handle.service):sub(1, 60)))
   end
   local fields = core.fields(self)
-  return core.job(self, fields.job_class, {
+  local job = core.job(self, fields.job_class, {
     id = id, client = self, key = handle.key, creator = handle.creator,
     exec_id = history.exec_id(handle.exec_id), created = handle.created, poller = poller,
   })
+  heartbeat.note(job)
+  return job
 end
 
 --- The states of many jobs in as few requests as the server allows.
@@ -326,6 +331,12 @@ function Client:states(jobs, opts)
   client_module.check_jobs("states", self, jobs)
   return states.ask(self, jobs, opts)
 end
+
+--- Asks /status of those jobs whose creators want that, where it is due; waits call it.
+---@private
+---@param deadline number|nil monotonic
+---@return number|nil seconds until it is to be called again; nil: no job needs it
+function Client:keep_alive(deadline) return heartbeat.tend(self, deadline) end
 
 --- Stops many tasks, one request for each entrance, each checked in history.
 ---@param jobs userdata[]

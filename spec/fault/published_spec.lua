@@ -98,16 +98,28 @@ describe("a server built from the page", function()
   end)
 
   it("says in its own words that there is no such task", function()
-    local words = { "task 12 does not exist", "No such task", "The job was not found" }
-    local replies = { table.unpack(ABSENT) }
-    for i, message in ipairs(words) do
-      replies[#ABSENT + i] = fault.linkis("{}", { status = 1, message = message })
+    local words = { "task 12 does not exist", "No such task", "The job was not found", "Not Found" }
+    local replies = { fault.linkis('{"task":null}'),
+      fault.linkis("{}", { status = 1, http = 404, message = "no such path" }) }
+    for _, message in ipairs(words) do
+      replies[#replies + 1] = fault.linkis("{}", { status = 1, message = message })
     end
     for _, reply in ipairs(replies) do
       fs:script { { match = "/get", reply = reply } }
       local _, err = client:attach(12):status()
       assert.is_true(err.vanished)
     end
+    -- an address that something before the server does not know is no such word
+    for _, reply in ipairs { fault.http(404, PAGE), fault.http(404, ""), fault.boot(404, "/get"),
+      fault.http(404, '{"detail":"Not Found"}'), fault.http(401, PAGE), fault.http(302, "") } do
+      fs:script { { match = "/get", reply = reply } }
+      local _, err = client:attach(12):status()
+      assert.is_nil(err.vanished)
+    end
+    -- nor is the server's trouble with its own tables
+    fs:script { linkis.no("/get", "operation failed(操作失败)s！the reason(原因)：SQLException: "
+      .. "table job_history does not exist") }
+    assert.is_nil(select(2, client:attach(12):status()).vanished)
     -- a service that is away for now is no such word
     fs:script { linkis.no("/get", "errCode: 10050 ,desc: Application x does not exist any "
       .. "instances", { http = 200 }) }

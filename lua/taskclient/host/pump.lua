@@ -39,10 +39,17 @@ local function wake_all(call, raised)
   return raised
 end
 
+local besides = {}
+
+--- Has `fn()` called before each step, for what must go on beside any wait.
+---@param fn function must neither yield nor raise, and returns at once
+function M.beside(fn) besides[#besides + 1] = fn end
+
 --- Drives all transfers and wakes those whose call has ended.
 ---@param timeout number seconds to wait at most; the core waits 0.2 at most
 ---@return table|nil ended list of the calls that ended in this step
 function M.step(timeout)
+  for i = 1, #besides do besides[i]() end
   local ended = core.step(timeout)
   local raised
   for i = 1, ended and #ended or 0 do raised = wake_all(ended[i], raised) end

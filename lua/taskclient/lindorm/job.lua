@@ -54,12 +54,26 @@ local function unmarked(call)
   return type(data) == "table" and type(data.state) == "string" and data or nil
 end
 
--- What is said of one task by a server that is well: it does not know the task.
--- Some servers may say so by a no, others by a yes without a record.
+-- How a server may say of a task that there is none; its words are not published.
+local NONE = { "not found", "not exist", "n't exist", "no such", "unknown", "not known", "invalid",
+  "deleted", "不存在" }
+
+local function says_none(message)
+  local words = tostring(message):lower()
+  if words:find("exception", 1, true) then return false end -- of trouble of its own
+  for _, none in ipairs(NONE) do
+    if words:find(none, 1, true) then return true end
+  end
+  return false
+end
+
+-- What is said of one task by a server that is well: it does not know the task. Some servers may
+-- say so by a no, others by a yes without a record; an address that a proxy does not know, or a
+-- page, says nothing of the task.
 local function is_gone(err)
-  if err.kind == "service" then return err.http_status < 500 and not err.retryable end
-  return err.http_status == 404 or err.http_status == 410
-    or err.kind == "protocol" and err.shape == "lindorm"
+  if err.kind ~= "service" then return err.kind == "protocol" and err.shape == "lindorm" end
+  if err.http_status >= 500 or err.retryable then return false end
+  return err.http_status == 404 or err.http_status == 410 or says_none(err.message)
 end
 
 local function no_record(call)
@@ -125,7 +139,11 @@ local function finish(job, call, err)
     data, err = call:result()
   end
   data, err = record_of(job, call, data, err)
-  if data then return job_module.remember(job, entry_of(job.client, data)) end
+  if data then
+    request.note_answer(job.client)
+    return job_module.remember(job, entry_of(job.client, data))
+  end
+  request.mark(job.client, err)
   job.client:trace("warn", { what = "failed", operation = "info", job_id = job.id, err = err })
   return { err = err }
 end

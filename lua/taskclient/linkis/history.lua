@@ -171,17 +171,38 @@ function M.is_absent(err)
       or words:find("no such", 1, true)) ~= nil
 end
 
+-- Whether it is the server's own word that there is no such task: no page, and no address that
+-- a proxy does not know, is that; nor is what job history tells of its own trouble.
+local function is_gone(err)
+  if err.kind ~= "service" or err.shape ~= "linkis" or not M.is_absent(err) then return false end
+  return not tostring(err.message):lower():find "exception"
+end
+
 local function with_id(err, id)
   err.job_id = err.job_id or id
-  err.vanished = M.is_absent(err) or nil
+  err.vanished = is_gone(err) or nil
   return err
 end
 
---- The err of a reply that says yes and holds no task.
+--- The err of a reply that says yes and holds no task: so one kind of server says that it does
+--- not know it.
 ---@param id integer
 ---@return table err
 function M.without_task(id)
-  return failure.new("protocol", "the reply holds no task", { operation = "get", job_id = id })
+  return failure.new("protocol", "the reply holds no task",
+    { operation = "get", job_id = id, vanished = true })
+end
+
+--- The err of a record that is another task's than the one asked for; nil where it is not, or
+--- does not tell.
+---@param said any the record's taskID
+---@param id integer
+---@return table|nil err
+function M.strange(said, id)
+  local other = M.task_id(said)
+  if not other or other == M.task_id(id) then return nil end
+  return failure.new("protocol", ("asked for task %s, the reply is of task %s"):format(
+    M.id_text(id), M.id_text(other)), { operation = "get", job_id = id, retryable = true })
 end
 
 --- The whole record of a task.
@@ -194,8 +215,10 @@ function M.get(client, id, opts)
   local _, data, err = request.send(client, "get", { id = M.id_text(id) }, opts)
   if not data then return nil, with_id(err, id) end
   local task = type(data) == "table" and data.task
-  if type(task) == "table" then return M.record(task) end
-  return nil, M.without_task(id)
+  if type(task) ~= "table" then return nil, M.without_task(id) end
+  local strange = M.strange(task.taskID, id)
+  if strange then return nil, strange end
+  return M.record(task)
 end
 
 --- What a record says, as the entry of a poll.
@@ -208,44 +231,35 @@ function M.entry(task)
   }
 end
 
-local PATHS = { "task.status", "task.progress", "task.strongerExecId" }
-local CREATOR = "task.requestApplicationName"
-local picks = {} -- made at first use, without and with the creator
-
-local function pick_of(creator)
-  local name = creator and "all" or "usual"
-  picks[name] = picks[name]
-    or core.picker { PATHS[1], PATHS[2], PATHS[3], creator and CREATOR or nil }
-  return picks[name]
-end
+local PICK -- made at first use
 
 --- State and progress alone, without building the record.
 ---@param client userdata
 ---@param id integer
----@param opts table|nil deadline; creator = true: that too
+---@param opts table|nil deadline
 ---@return table entry `stronger` (the execID as sent) and `creator` beside the usual members
 function M.glance(client, id, opts)
-  local pick = pick_of(opts and opts.creator)
-  local _, ok, status, progress, exec, creator = request.send(client, "get",
-    { id = M.id_text(id) }, { pick = pick, deadline = opts and opts.deadline })
+  PICK = PICK or core.picker { "task.status", "task.progress", "task.strongerExecId",
+    "task.requestApplicationName", "task.taskID" }
+  local _, ok, status, progress, exec, creator, said = request.send(client, "get",
+    { id = M.id_text(id) }, { pick = PICK, deadline = opts and opts.deadline })
   if not ok then return { err = with_id(status, id) } end
   if status == nil then return { err = M.without_task(id) } end
+  local strange = M.strange(said, id)
+  if strange then return { err = strange } end
   return {
-    state = M.state(status), native = M.text(status),
-    progress = M.fraction(progress), stronger = exec, creator = M.text(creator),
+    state = M.state(status), native = M.text(status), progress = M.fraction(progress),
+    stronger = exec, creator = M.text(creator),
   }
 end
 
---- One look at a job; its creator is learnt with the first.
+--- One look at a job.
 ---@param job userdata
 ---@param opts table|nil deadline
 ---@return table entry
 function M.look(job, opts)
   local fields = core.fields(job)
-  local entry = M.glance(fields.client, fields.id,
-    { deadline = opts and opts.deadline, creator = fields.creator == nil })
-  if entry.creator then fields.creator = entry.creator end
-  return entry
+  return M.glance(fields.client, fields.id, opts)
 end
 
 return M

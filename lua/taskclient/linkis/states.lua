@@ -4,6 +4,7 @@
 
 local core = require "taskclient.core"
 local failure = require "taskclient.error"
+local heartbeat = require "taskclient.linkis.heartbeat"
 local history = require "taskclient.linkis.history"
 local job_module = require "taskclient.job"
 local request = require "taskclient.request"
@@ -36,15 +37,12 @@ local function by_id(tasks)
   return found
 end
 
-local function vanished(job)
-  return { err = failure.new("service", "the server does not know the task (any more)",
-    { job_id = job.id, vanished = true, operation = "list-taskids" }) }
-end
-
+-- What the list has of the jobs. It grants other rights than a look at one task does, and so an
+-- id that is missing here may be there: it is asked for by itself.
 local function put(entries, jobs, found)
   for _, job in ipairs(jobs) do
     local task = found[job.id]
-    entries[job] = task and history.entry(task) or vanished(job)
+    if task then entries[job] = history.entry(task) end
   end
 end
 
@@ -92,10 +90,16 @@ local function ask_list(client, jobs, entries, opts)
   return true
 end
 
+-- Those that have no entry yet. True where one was answered.
 local function ask_each(jobs, entries, opts)
+  local answered = false
   for _, job in ipairs(jobs) do
-    entries[job] = entries[job] or history.look(job, opts)
+    if not entries[job] then
+      entries[job] = history.look(job, opts)
+      answered = answered or not entries[job].err
+    end
   end
+  return answered
 end
 
 local function slice(jobs, first)
@@ -104,23 +108,22 @@ local function slice(jobs, first)
   return part
 end
 
--- Falls from the best way that works to the next one. A failure that says
--- nothing about what the server can do is handed up.
+-- Falls from the best way that works to the next one, and remembers it once it has worked: a
+-- proxy that knows no address for a while says nothing of what the server can do. A failure
+-- that says nothing about that is handed up.
 local function ask(client, jobs, entries, opts)
-  local fields = core.fields(client)
-  if #jobs == 1 then return ask_each(jobs, entries, opts) end
-  if fields.batch ~= "list" and fields.batch ~= "each" then
-    local ok, err = ask_ids(client, jobs, entries, opts)
-    if ok then fields.batch = "ids" return end
-    if not lacking(err) then return err end
-    if fields.batch ~= "ids" then fields.batch = "list" end
+  local fields, ok, err = core.fields(client), nil, nil
+  if #jobs > 1 and (fields.batch or "ids") == "ids" then
+    ok, err = ask_ids(client, jobs, entries, opts)
+    if ok then fields.batch = "ids" end
+    if err and not lacking(err) then return err end
   end
-  if fields.batch == "list" then
-    local ok, err = ask_list(client, jobs, entries, opts)
-    if ok == nil and lacking(err) then fields.batch = "each" end
-    if ok == nil and not lacking(err) then return err end
+  if #jobs > 1 and not ok and fields.batch ~= "each" then
+    ok, err = ask_list(client, jobs, entries, opts)
+    if ok then fields.batch = fields.batch or "list" end
+    if err and not lacking(err) then return err end
   end
-  ask_each(jobs, entries, opts)
+  if ask_each(jobs, entries, opts) and err then fields.batch = fields.batch or "each" end
 end
 
 local function open_jobs(jobs)
@@ -129,17 +132,6 @@ local function open_jobs(jobs)
     if not core.fields(job).ended then open[#open + 1] = job end
   end
   return open
-end
-
--- The rare case of a creator whose jobs die unless /status is asked.
-local function beat(jobs, entries)
-  local heartbeat = require "taskclient.linkis.heartbeat"
-  for _, job in ipairs(jobs) do
-    local entry, fields = entries[job], core.fields(job)
-    if entry.info then fields.creator = history.text(entry.info.requestApplicationName) end
-    local open = not entry.err and not job_module.ENDED[entry.state]
-    if open and heartbeat.needed(job) then heartbeat.send(job, entry) end
-  end
 end
 
 --- The states of many jobs; see client:states.
@@ -157,7 +149,8 @@ function M.ask(client, jobs, opts)
     for _, job in ipairs(part) do entries[job] = entries[job] or { err = err } end
     if err and first == 1 then return nil, err end
   end
-  beat(open, entries)
+  for _, job in ipairs(open) do heartbeat.note(job, entries[job]) end
+  heartbeat.tend(client, opts and opts.deadline)
   local aligned = {}
   for i, job in ipairs(jobs) do
     aligned[i] = core.fields(job).ended or job_module.remember(job, entries[job])
