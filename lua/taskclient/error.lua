@@ -174,6 +174,15 @@ function M.new(kind, message, fields)
   return setmetatable(err, mt)
 end
 
+--- An err of one's own, for a caller who may write into it.
+---@param err table
+---@return table err
+function M.copy(err)
+  local copy = {}
+  for name, value in each(err) do copy[name] = value end
+  return setmetatable(copy, mt)
+end
+
 --- Whether a value is an err of ours.
 ---@param value any
 ---@return boolean

@@ -88,9 +88,44 @@ local function renewed(state, err)
   return session.renew(state.client, state.generation)
 end
 
+--- Notes that the server has answered a client, and so has taken its secret and shown a good
+--- certificate.
+---@param client userdata
+---@param opts table|nil of the request
+function M.note_answer(client, opts)
+  if not (opts and opts.bare) then core.fields(client).answered = true end
+end
+
+-- Refusals of a token that the server has looked up: expired, not for this user or host, unknown.
+local TOKEN_IS_BAD = { [15201] = true, [15202] = true, [15203] = true, [15204] = true,
+  [15205] = true, [15207] = true }
+
+--- Adds to a refusal what the client has seen before: `answered_before` where the server has
+--- taken its secret, or shown a good certificate, so that it may pass; `standing` where it was
+--- the server itself that refused, and there is no login that could be made anew.
+---@param client userdata
+---@param err table
+---@return table err
+function M.mark(client, err)
+  local fields = core.fields(client)
+  if err.kind == "tls" then err.answered_before = fields.answered end
+  if err.kind ~= "auth" then return err end
+  local live = fields.session
+  local fixed = not live or live.mode == "token" and type(live.secret) ~= "function"
+  err.standing = fixed and (err.shape == "linkis" or err.shape == "lindorm") or nil
+  err.answered_before = fields.answered and not (err.standing and TOKEN_IS_BAD[err.code]) or nil
+  return err
+end
+
+local function marked(client, call, first, ...)
+  if first == nil then M.mark(client, (...)) end
+  return call, first, ...
+end
+
 local function judge(state, call, first, ...)
   if first ~= nil then
     retry.refund(state.fields.budget, state.price)
+    M.note_answer(state.client, state.opts)
     trace_answer(state, call)
     return call, first, ...
   end
@@ -164,11 +199,11 @@ end
 ---@return any ...
 function M.send(client, operation, args, opts)
   local fields = core.fields(client)
-  return attempt {
+  return marked(client, attempt {
     client = client, fields = fields, operation = operation, args = args, opts = opts,
     deadline = opts and opts.deadline
       or opts and opts.timeout and core.now() + opts.timeout, tries = 0,
-  }
+  })
 end
 
 return M

@@ -172,6 +172,8 @@ local function land(client, session, flight)
   if session.flight == flight then session.flight = nil end
   session.live = flight.ok
   if flight.ok then session.generation = session.generation + 1 end
+  -- a token is believed only once it was taken
+  if flight.ok and session.mode ~= "token" then core.fields(client).answered = true end
   if core.fields(client).log then
     client:trace(flight.ok and "info" or "warn", { what = "login", err = flight.err })
   end

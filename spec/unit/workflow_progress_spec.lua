@@ -65,6 +65,14 @@ describe("the progress bar", function()
       .. "linkis job 7  60%  running  5s  about 3s left\n", text())
   end)
 
+  it("tells since when there is no answer, and which one came in its place", function()
+    local bar = progress.bar { stream = stream }
+    local silent = report("running", 0.5)
+    silent.err, silent.silent = fakes.new_error("http", "moved", { http_status = 301 }), 125
+    bar(job(7), silent)
+    assert.matches("running  0s  no answer for 2:05: http 301\n$", text())
+  end)
+
   it("leaves a job that was stopped or failed where it was", function()
     local bar = progress.bar { stream = stream }
     bar(job(7), report("running", 0.3))

@@ -30,16 +30,24 @@ describe("waiting", function()
     assert.are.equal(60002, err.code)
   end)
 
-  it("asks at 1 s growing to 10 s, ±20 %, by default", function()
+  it("asks at 0.15 s growing to 10 s, ±20 %, by default", function()
     server.plan = function() return { run = 300 } end
     wait.wait(linkis:submit {})
-    local gaps, plan = {}, 1
+    local gaps, plan = {}, 0.15
     for i = 2, #server.polls do gaps[i - 1] = server.polls[i].at - server.polls[i - 1].at end
     for _, gap in ipairs(gaps) do
       assert.is_true(gap >= plan * 0.79 and gap <= plan * 1.21, gap .. " for " .. plan)
-      plan = math.min(10, plan * 1.5)
+      plan = math.min(10, plan * 1.6)
     end
-    assert.is_true(#gaps < 50)
+    assert.is_true(#gaps < 55)
+  end)
+
+  it("sees the end of a short job soon", function()
+    server.plan = function() return { queue = 0, run = 0.1 } end
+    local began = fakes.clock
+    assert.are.equal("succeeded", (wait.wait(linkis:submit {})))
+    assert.is_true(fakes.clock - began < 0.3, "after " .. fakes.clock - began)
+    assert.is_true(#server.polls <= 3)
   end)
 
   it("takes poll as a number and as a function", function()
@@ -99,18 +107,129 @@ describe("waiting", function()
     end
   end)
 
-  it("believes that a job has vanished after three times in 60 s", function()
-    local job = linkis:submit {}
-    server.tasks[job.id] = nil
-    local before = fakes.clock
-    local state, err = wait.wait(job)
-    assert.is_nil(state)
-    assert.is_true(err.vanished)
-    assert.is_true(fakes.clock - before >= 60)
-    state, err = wait.wait(linkis:attach(999), { timeout = 10 })
+  it("soon believes that a task never was, and says how often it was told so", function()
+    for _, poll in ipairs { false, 40, 0.01 } do
+      local before = fakes.clock
+      local state, err = wait.wait(linkis:attach(999), { poll = poll or nil })
+      assert.is_nil(state)
+      assert.is_true(err.vanished)
+      local times, seconds = err.message:match "no such task; said (%d+) times in (%d+) s"
+      assert.is_true(tonumber(times) >= 5 and tonumber(seconds) >= 10, err.message)
+      assert.is_true(fakes.clock - before < 20, "after " .. fakes.clock - before)
+    end
+    local state, err = wait.wait(linkis:attach(999), { timeout = 3 })
     assert.is_nil(state)
     assert.are.equal("timeout", err.kind)
     assert.is_nil(err.message:find "goes on") -- it may never have been
+  end)
+
+  it("takes longer to believe it of one that was there, or that was submitted here", function()
+    local seen = linkis:submit {}
+    server.plan = function() return { run = 1e5 } end
+    local jobs = { linkis:submit {}, seen, linkis:submit {} }
+    jobs[3].handle = function() return { created = 1 } end
+    assert.are.equal("timeout", select(2, wait.wait(jobs[1], { timeout = 3 })).kind)
+    local at
+    for i = 1, 3, 2 do
+      local task = server.tasks[jobs[i].id]
+      local before = fakes.clock
+      server.tasks[jobs[i].id] = i == 1 and task or nil
+      local state, err = wait.wait(jobs[i], { on_progress = i == 1 and function()
+        server.tasks[jobs[i].id] = nil
+      end or nil })
+      assert.is_nil(state)
+      assert.is_true(err.vanished)
+      at = fakes.clock - before
+      assert.is_true(at >= 60 and at < 120, "after " .. at)
+    end
+  end)
+
+  it("begins to count anew when anything else is said of the task", function()
+    local n = 0
+    server.entry = function()
+      n = n + 1
+      if n % 4 == 0 then return { err = fakes.new_error("network", "gone") } end
+      return { err = fakes.new_error("service", "no such task", { vanished = true }) }
+    end
+    local state, err = wait.wait(linkis:attach(999), { timeout = 600 })
+    assert.is_nil(state)
+    assert.are.equal("timeout", err.kind)
+  end)
+
+  it("outlives a refusal of a client that was let in before, ever more slowly", function()
+    local job, times, first = linkis:submit {}, {}, fakes.clock
+    server.down = function()
+      if fakes.clock > first + 3600 then return nil end
+      times[#times + 1] = fakes.clock
+      return fakes.new_error("auth", "wrong user name or password", { answered_before = true })
+    end
+    assert.are.equal("succeeded", (wait.wait(job, { poll = 0.1 })))
+    assert.is_true(#times > 8 and #times < 30, #times .. " attempts in an hour")
+    for i = 3, 9 do
+      assert.is_true(times[i] - times[i - 1] > 1.2 * (times[i - 1] - times[i - 2]))
+    end
+    server.down = nil
+    job = linkis:submit {}
+    server.down = fakes.new_error("tls", "expired", { retryable = false })
+    assert.are.equal("tls", select(2, wait.wait(job)).kind)
+    server.down.answered_before = true
+    assert.are.equal("timeout", select(2, wait.wait(job, { timeout = 900 })).kind)
+  end)
+
+  it("ends when a secret that nothing can renew is refused over and over", function()
+    local job, before = linkis:submit {}, fakes.clock
+    server.down = fakes.new_error("auth", "the token has expired",
+      { answered_before = true, standing = true })
+    local state, err = wait.wait(job)
+    assert.is_nil(state)
+    assert.matches("the token has expired; said %d+ times in %d+ s", err.message)
+    assert.is_true(fakes.clock - before >= 60 and fakes.clock - before < 180)
+  end)
+
+  it("says after minutes that nothing is heard, once for all jobs of a client", function()
+    local jobs = submit(linkis, 3)
+    local silent
+    server.down = fakes.new_error("http", "moved", { http_status = 301 })
+    local state, err = wait.wait_all(jobs, { timeout = 500,
+      on_progress = function(_, progress) silent = progress.silent end })
+    assert.is_nil(state)
+    assert.are.equal("timeout", err.kind)
+    local told = 0
+    for _, event in ipairs(server.events) do told = told + (event == "warn no news" and 1 or 0) end
+    assert.are.equal(2, told)
+    assert.is_true(silent > 400)
+  end)
+
+  it("says so of a state too whose word nobody knows", function()
+    server.entry = function() return { state = "unknown", native = "Paused" } end
+    wait.wait(linkis:submit {}, { timeout = 150 })
+    assert.are.same({ "warn no news" }, server.events)
+    server.events = nil
+    server.entry = function() return { state = "running", native = "Running" } end
+    wait.wait(linkis:submit {}, { timeout = 1500 })
+    assert.is_nil(server.events)
+  end)
+
+  it("gives each of many waits an err of its own", function()
+    local shared, jobs = fakes.new_error("closed", "the client is closed"), submit(linkis, 2)
+    server.down = shared
+    local ends = assert(wait.wait_all(jobs))
+    ends[1].err.mark = true
+    assert.is_nil(ends[2].err.mark)
+    assert.is_nil(shared.mark)
+  end)
+
+  it("asks servers to keep jobs alive however long its own looks are apart", function()
+    server.plan = function() return { run = 100 } end
+    local asked, last, longest = 0, fakes.clock, 0
+    linkis.keep_alive = function()
+      asked, longest, last = asked + 1, math.max(longest, fakes.clock - last), fakes.clock
+      return 10
+    end
+    assert.are.equal("succeeded", (wait.wait(linkis:submit {}, { poll = 40 })))
+    assert.is_true(asked >= 10)
+    assert.is_true(longest <= 10)
+    assert.is_true(#server.polls <= 4)
   end)
 
   it("never takes an unknown word or a regression for an end", function()

@@ -14,6 +14,7 @@ local ENDED = require("taskclient.job").ENDED
 local TINT = { succeeded = "32", failed = "31", cancelled = "33", running = "36", queued = "2" }
 local PLAIN_GAP = 10       -- seconds between plain lines while the state stays
 local EARLIEST_ETA = 5     -- seconds before which an estimate means nothing
+local LONG_SILENCE = 30    -- seconds without an answer from which on their number is shown
 local STEADY = 0.02        -- and the share of the work before which it means nothing
 
 ---@class taskclient.Bar
@@ -119,10 +120,14 @@ local function words(bar)
   return table.concat(list, ", ")
 end
 
--- Why nothing is heard, while that is so.
+-- Why nothing is heard, while that is so, and since when where that is long.
 local function trouble(bar)
-  local err = bar.last and bar.last.err
-  return err and "  no answer: " .. err.kind
+  local last = bar.last
+  local err, silent = last and last.err, last and last.silent or 0
+  if not err then return nil end
+  local status = tonumber(err.http_status) or 0
+  return "  no answer" .. (silent >= LONG_SILENCE and " for " .. clock(silent) or "") .. ": "
+    .. err.kind .. (status > 0 and " " .. ("%d"):format(status) or "")
 end
 
 local function text_of(bar)

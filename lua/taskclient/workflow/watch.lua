@@ -4,6 +4,7 @@
 -- never the wire; a transient error never ends anything here.
 local core = require "taskclient.core"
 local each = require "taskclient.each"
+local failure = require "taskclient.error"
 local flights = require "taskclient.flight"
 local hosts = require "taskclient.host"
 local options = require "taskclient.options"
@@ -12,13 +13,19 @@ local retry = require "taskclient.retry"
 
 local M = {}
 
--- Delay between two looks at a job, in seconds (reliability 5, F38).
+-- Delay between two looks at a job, in seconds (reliability 5, F38). The first ones come early,
+-- for many jobs are short: not so where a look is many requests.
 local POLL = {
-  linkis = { first = 1, grow = 1.5, max = 10 },
-  lindorm = { first = 1, grow = 2, max = 30 },
+  linkis = { first = 0.15, grow = 1.6, max = 10, together = 30 },
+  lindorm = { first = 0.2, grow = 2, max = 30, together = 1 },
 }
+local FIRST_MOST = 1        -- the first delay where many are watched
 local POLL_WITH_LOG = 2     -- longest delay while log lines are wanted
-local GONE_TIMES, GONE_SECONDS = 3, 60
+-- What is believed when it was said so often, in so many seconds, and nothing else meanwhile:
+-- of a task that nobody has seen yet, and of one that was there, or of a secret that was good.
+local SAID_TIMES, SAID_NEW, SAID_KNOWN = 5, 10, 60
+local REFUSED_FIRST, REFUSED_MOST = 1, 300 -- delay after a refused login, doubled each time
+local SILENT, SILENT_AGAIN = 120, 300      -- seconds without news before it is told
 local HOLDER_MAX = 120      -- a round that takes longer is no longer waited for
 local GRACE = 0.5           -- the least time for a job's first look
 local LOG_BURST = 50        -- log requests in one look
@@ -26,7 +33,7 @@ local LOG_TRIES = 5         -- for the lines of a job that has ended
 
 M.PATIENCE = 60             -- a server may ask for more, with Retry-After, up to this
 M.ended = require("taskclient.job").ENDED
-local PERMANENT = { auth = true, closed = true, unsupported = true, memory = true }
+local PERMANENT = { closed = true, unsupported = true, memory = true }
 
 -- Groups by client: { items = set, count =, flight = the last round }.
 local groups = setmetatable({}, { __mode = "k" })
@@ -37,9 +44,11 @@ M.observers = setmetatable({}, { __mode = "k" })
 local Watch = {}
 Watch.__index = Watch
 
---- True for an error after which asking again is pointless.
+--- True for an error after which asking again is pointless: its cure is the user's alone. A
+--- server that has taken the same secret, or shown a good certificate, before is waited for.
 function M.permanent(err)
-  return PERMANENT[err.kind] or (err.kind == "tls" and err.retryable == false) or false
+  local of_user = err.kind == "auth" or err.kind == "tls" and err.retryable == false
+  return PERMANENT[err.kind] or of_user and not err.answered_before or false
 end
 
 ---@param where string the public function's name
@@ -55,6 +64,7 @@ function M.new(where, opts)
     opts = opts, bar = type(bar) == "table" and bar.tick and bar,
     started = now, deadline = opts.timeout and now + opts.timeout,
     items = {}, open = 0, done = 0, fresh = 0, total = opts.total, queue = {}, head = 1, tail = 0,
+    clients = {},
   }, Watch)
 end
 
@@ -75,7 +85,7 @@ function Watch:add(job, tag)
     host = hosts.current(client), observer = M.observers[job],
     since = core.now(), due = core.now(), attempt = 0, index = #self.items + 1,
   }
-  self.items[item.index] = item
+  self.items[item.index], self.clients[client] = item, true
   item.group.items[item] = true
   self.open = self.open + 1
   return item
@@ -94,10 +104,23 @@ end
 -- `done` counts the end, unless `on_end` has its own idea of what is done.
 function Watch:finish(item, state, native, err)
   self:remove(item)
-  item.state, item.native, item.err = state, native, err
+  item.state, item.native, item.err = state, native, err and failure.copy(err)
   if self.on_end then self.on_end(item) else self.done = self.done + 1 end
   self.tail = self.tail + 1
   self.queue[self.tail] = item
+end
+
+-- What one answer may say by mistake: that a task is unknown, that a secret is good no more.
+local function is_settling(err)
+  return err.vanished or err.kind == "auth" and err.standing or false
+end
+
+-- Seconds over which that must be said. A task of which nobody knows that it ever was is soon
+-- given up; a list of tasks may be behind the submits for a moment.
+local function seconds_of(item)
+  local known = item.seen or item.last_err and item.last_err.kind == "auth"
+    or item.job:handle().created
+  return known and SAID_KNOWN or SAID_NEW
 end
 
 -- When to look again. Failing rounds spread out, so that clients which were
@@ -114,8 +137,24 @@ local function delay(item, failed, jitter)
   end
   local plan = POLL[item.client.service] or POLL.linkis
   local longest = opts.on_log and math.min(POLL_WITH_LOG, plan.max) or plan.max
-  item.interval = math.min(longest, item.interval and item.interval * plan.grow or plan.first)
+  local requests = math.ceil(item.group.count / plan.together)
+  local first = math.min(FIRST_MOST, plan.first * requests)
+  item.interval = math.min(longest, item.interval and item.interval * plan.grow or first)
   return item.interval * (failed and 0.5 + jitter or 0.8 + 0.4 * jitter)
+end
+
+-- The same after an err of some kinds, in place of what the caller has asked for: a login that
+-- is refused is not tried often, for servers lock accounts; what is said of a task that nobody
+-- has seen yet is made sure of soon.
+local function delay_after(item, err, wait, jitter)
+  item.refused = err.kind == "auth" and (item.refused or 0) + 1 or nil
+  if item.refused then
+    local least = math.min(REFUSED_MOST, REFUSED_FIRST * 2 ^ (item.refused - 1))
+    wait = math.max(wait, least * (0.8 + 0.4 * jitter))
+  end
+  if is_settling(err) then wait = math.min(wait, (seconds_of(item) + 1) / (SAID_TIMES - 1)) end
+  if not err.retry_after then return wait end
+  return math.max(wait, math.min(err.retry_after, M.PATIENCE) * (1 + 0.2 * jitter))
 end
 
 -- Whose round it is, is chance: what an item's own function raises is kept for
@@ -125,9 +164,7 @@ local function schedule(item, entry, jitter)
   local fine, wait = protect.try(delay, item, err ~= nil, jitter)
   if not fine then item.raised, wait = wait, 0 end
   wait = math.max(0.01, wait)
-  if err and err.retry_after then
-    wait = math.max(wait, math.min(err.retry_after, M.PATIENCE) * (1 + 0.2 * jitter))
-  end
+  if err then wait = delay_after(item, err, wait, jitter) else item.refused = nil end
   item.due = now + wait
   item.fresh, item.watch.fresh = entry, item.watch.fresh + 1
 end
@@ -167,11 +204,35 @@ local function busy(group)
     and coroutine.status(flight.owner) == "suspended") and not flights.lost(flight, HOLDER_MAX)
 end
 
-local function gone(item, err)
-  item.gone = err.vanished and (item.gone or { since = core.now(), times = 0 }) or nil
-  if not item.gone then return false end
-  item.gone.times = item.gone.times + 1
-  return item.gone.times >= GONE_TIMES and core.now() - item.gone.since >= GONE_SECONDS
+-- The err that a wait ends with once it was said often enough, and nothing else meanwhile.
+local function settled(item, err)
+  if not is_settling(err) then
+    item.said = nil
+    return nil
+  end
+  local said = item.said or { since = core.now(), times = 0 }
+  item.said, said.times = said, said.times + 1
+  local seconds = core.now() - said.since
+  if said.times < SAID_TIMES or seconds < seconds_of(item) then return nil end
+  local told = failure.copy(err)
+  told.message = ("%s; said %d times in %.0f s"):format(err.message, said.times, seconds)
+  return told
+end
+
+-- A wait that hears nothing for minutes goes on, but not in silence. Of many jobs of a client
+-- one is told.
+local function tell_silence(item, err)
+  local now, group = core.now(), item.group
+  item.silent = item.silent or now
+  local seconds = now - item.silent
+  if seconds < SILENT or now < (group.told_again or 0) then return end
+  group.told_again = now + SILENT_AGAIN
+  local text = ("%s: no news for %.0f s; the wait goes on"):format(tostring(item.job), seconds)
+  item.client:trace("warn", { what = "no news", job_id = item.job.id, seconds = seconds,
+    err = failure.copy(err), message = text })
+  if not item.watch.opts.on_progress and core.terminal(2) then
+    io.stderr:write("taskclient: ", text, " (", err.kind, ")\n")
+  end
 end
 
 -- Hands over the lines there are; at most a burst. True at the log's end.
@@ -205,7 +266,8 @@ local function progress(item, entry, err)
   local watch = item.watch
   if not watch.opts.on_progress then return end
   protect.call(watch.opts.on_progress, item.job, {
-    fraction = entry.progress, state = entry.state, native = entry.native, err = err,
+    fraction = entry.progress, state = entry.state, native = entry.native,
+    err = err and failure.copy(err), silent = item.silent and core.now() - item.silent,
     elapsed = core.now() - item.since, done = watch.done, total = watch.total,
   })
 end
@@ -219,6 +281,11 @@ local function tell(item, entry, changed)
   progress(item, entry)
 end
 
+local function unknown_word(entry)
+  return failure.new("unsupported", "the server's word for its state is not known: "
+    .. tostring(entry.native))
+end
+
 -- Takes what a round has brought for this item.
 local function take(item, entry)
   local watch = item.watch
@@ -226,14 +293,18 @@ local function take(item, entry)
   if item.raised then error(item.raised, 0) end
   if entry.err then
     item.last_err = entry.err
-    if M.permanent(entry.err) or gone(item, entry.err) then
-      return watch:finish(item, nil, nil, entry.err)
-    end
-    -- no news is told too: a wait goes on through any outage, but not in silence
+    local err = M.permanent(entry.err) and entry.err or settled(item, entry.err)
+    if err then return watch:finish(item, nil, nil, err) end
+    tell_silence(item, entry.err)
     return progress(item, { state = item.seen or "unknown", native = item.seen_native,
       progress = item.fraction }, entry.err)
   end
-  item.gone, item.last_err = nil, nil
+  item.said, item.last_err = nil, nil
+  if entry.state == "unknown" then
+    tell_silence(item, unknown_word(entry))
+  else
+    item.silent = nil
+  end
   local changed = entry.state ~= item.seen or entry.native ~= item.seen_native
   item.seen, item.seen_native, item.fraction = entry.state, entry.native, entry.progress
   local ended = M.ended[entry.state]
@@ -262,8 +333,18 @@ local function earliest(watch)
   return first
 end
 
+-- What servers want to hear meanwhile; seconds until they want it again.
+local function keep_alive(watch)
+  local soonest = math.huge
+  for client in each(watch.clients) do
+    soonest = math.min(soonest, client:keep_alive(watch.deadline) or math.huge)
+  end
+  return soonest
+end
+
 local function sleep(watch, host, seconds)
   local bar = watch.bar
+  seconds = math.min(seconds, math.max(0.05, keep_alive(watch)))
   if bar then seconds = math.min(seconds, bar.interval) end
   host.sleep(seconds)
   if bar then bar:tick() end
