@@ -20,6 +20,7 @@
 #include "object.h"
 #include "poller.h"
 #include "rows.h"
+#include "signals.h"
 #include "value.h"
 
 #define VERSION "0.1.0"
@@ -337,6 +338,7 @@ int luaopen_taskclient_core (lua_State *L) {
   tc_value_open(L, module);
   tc_rows_open(L, module);
   tc_append_open(L, module);
+  tc_signals_open(L, module);
   tc_secret_open(L, module);
   tc_client_open_type(L, module);
   tc_job_open(L, module);

@@ -1,18 +1,41 @@
 -- A pcall for work that is not ours, or may be given up: it can be yielded across wherever Lua
--- has that, and an error keeps the traceback of its place. Knows the error of Ctrl-C; no host.
+-- has that, and an error keeps the traceback of its place. Knows the errors of Ctrl-C and of
+-- signals; no host.
+local core = require "taskclient.core"
+local failure = require "taskclient.error"
+
 local M = {}
 
---- Whether an error is that of Ctrl-C, as the stock interpreters raise it.
+-- Whether a text is what the stock interpreters raise at Ctrl-C, with or without a place.
+local function looks_interrupted(message)
+  return type(message) == "string"
+    and (message == "interrupted!" or message:find ":%d+: interrupted!$" ~= nil)
+end
+
+--- Whether an error is that of Ctrl-C or of a signal that `check` has raised. A text alone may be
+--- the user's own: the stock interpreters give their handler of SIGINT up when the signal comes,
+--- so that it must have been there when the work began, and be gone now.
 ---@param message any
+---@param heard boolean what `core.sigint()` was when the work began
 ---@return boolean
-function M.interrupted(message)
-  return type(message) == "string" and message:find "interrupted!$" ~= nil
+function M.interrupted(message, heard)
+  if failure.is(message) then return rawget(message, "signal") ~= nil end
+  return heard and looks_interrupted(message) and not core.sigint()
+end
+
+--- Raises, where a signal that is held back (`core.signals`) has come.
+function M.check()
+  local name = core.caught()
+  if not name then return end
+  error(failure.new("interrupted", "the process was asked to end by " .. name,
+    { signal = name }), 0)
 end
 
 -- Message handler: adds the frames between the error and this file, which are the caller's;
 -- those below are still there when the error goes on.
 local function traced(message)
-  if type(message) ~= "string" or M.interrupted(message) or message:find "\nstack traceback:" then
+  local plain = type(message) == "string" and not looks_interrupted(message)
+  if not plain or message:find "\nstack traceback:" then
     return message
   end
   local trace = debug.traceback("", 2)
@@ -35,18 +58,19 @@ function M.try(fn, ...)
   return xpcall(function() return fn(a, b, c) end, traced)
 end
 
-local function told(note, ok, ...)
+local function told(note, heard, ok, ...)
   if ok then return ... end
-  if M.interrupted((...)) then io.stderr:write(note, "\n") end
+  if M.interrupted((...), heard) then io.stderr:write(note, "\n") end
   error((...), 0)
 end
 
---- Calls a function for what it gives; before an error of Ctrl-C goes on, a note is told.
+--- Calls a function for what it gives; before an error of Ctrl-C or of a signal goes on, a note is
+--- told.
 ---@param note string
 ---@param fn function
 ---@param ... any at most three
 ---@return any ...
-function M.noted(note, fn, ...) return told(note, M.try(fn, ...)) end
+function M.noted(note, fn, ...) return told(note, core.sigint(), M.try(fn, ...)) end
 
 --- Calls a function for one value; its error goes on, with its traceback.
 ---@param fn function

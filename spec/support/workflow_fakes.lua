@@ -68,6 +68,8 @@ local core = {
   now = function() return M.clock end, time = function() return M.wall + M.clock end,
   crc32 = real.crc32, random = random, append = append, decode = real.decode, null = real.null,
   error_mt = {}, array_mt = real.array_mt, fields = function(object) return object end,
+  sigint = function() return not M.ctrl_c end, caught = function() return nil end,
+  signals = function() return { close = function() end } end,
   terminal = function() return nil end, step = function() end,
 }
 
@@ -80,10 +82,16 @@ function M.host.sleep(seconds)
   if M.on_sleep then M.on_sleep(seconds) end
 end
 
+--- What the stock interpreters do at Ctrl-C.
+function M.press_ctrl_c()
+  M.ctrl_c = true
+  error("script.lua:7: interrupted!", 0)
+end
+
 --- Puts the stand-ins in place of the real modules.
 function M.install()
   M.disk.files, M.disk.locked, M.disk.full, M.disk.synced = {}, {}, false, {}
-  M.disk.on_write, M.disk.before_write, M.on_sleep, M.interrupt = nil, nil, nil, nil
+  M.disk.on_write, M.disk.before_write, M.on_sleep, M.interrupt, M.ctrl_c = nil, nil, nil, nil, nil
   package.loaded["taskclient.core"] = core
   package.loaded["taskclient.host"] = { current = function() return M.host end }
   for name in pairs(package.loaded) do

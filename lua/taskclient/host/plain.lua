@@ -2,6 +2,7 @@
 -- over short steps, so that Ctrl-C works in the stock interpreters.
 
 local core = require "taskclient.core"
+local protect = require "taskclient.protect"
 local pump = require "taskclient.host.pump"
 
 local SLICE = 0.2 -- seconds; bounds how late an interrupt is noticed
@@ -9,13 +10,17 @@ local SLICE = 0.2 -- seconds; bounds how late an interrupt is noticed
 local M = { name = "plain" }
 
 local function until_done(call)
-  while not call:done() do pump.step(SLICE) end
+  while not call:done() do
+    pump.step(SLICE)
+    protect.check()
+  end
 end
 
 local function until_time(deadline)
   repeat
     local left = deadline - core.now()
     pump.step(left < 0 and 0 or left < SLICE and left or SLICE)
+    protect.check()
   until deadline <= core.now()
 end
 

@@ -3,6 +3,7 @@
 -- coroutine or host happened to step. Knows calls; knows no host.
 
 local core = require "taskclient.core"
+local failure = require "taskclient.error"
 local protect = require "taskclient.protect"
 
 local M = {}
@@ -57,18 +58,26 @@ function M.step(timeout)
   return ended
 end
 
-local function told(ok, ...)
+local function told(heard, work, abandon, ok, ...)
   if ok then return ... end
-  local report = package.loaded["taskclient.workflow.interrupt"]
-  if report and protect.interrupted((...)) then report.report() end
+  local waits = package.loaded["taskclient.workflow.interrupt"]
+  local watches = waits and protect.interrupted((...), heard) and waits.take()
+  local held = watches and failure.is((...)) and core.signals() -- it ends us when all is settled
+  if abandon then abandon(work) end
+  if watches then waits.report(watches) end
+  if held then held:close() end
   error((...), 0)
 end
 
---- Runs a host's own loop; when Ctrl-C ends it, what is being watched is
---- printed with how to attach, before the error goes on its way.
+--- Runs a host's own loop; when Ctrl-C or a signal ends it, what is being watched is
+--- printed with how to attach, or aborted, before the error goes on its way.
 ---@param fn function must not yield
----@param ... any its arguments
+---@param work any its argument
+---@param abandon? function called with `work` where `fn` has raised, before anything else: ends
+---  what the loop ran, that it holds nothing any more
 ---@return any ... what the function gives
-function M.guard(fn, ...) return told(pcall(fn, ...)) end
+function M.guard(fn, work, abandon)
+  return told(core.sigint(), work, abandon, pcall(fn, work))
+end
 
 return M

@@ -3,12 +3,14 @@
 -- and no client.
 
 local core = require "taskclient.core"
+local each = require "taskclient.each"
 local pump = require "taskclient.host.pump"
 local heap = require "taskclient.host.heap"
 local failure = require "taskclient.error"
 local protect = require "taskclient.protect"
 
 local SLICE = 0.2 -- seconds; bounds how late an interrupt is noticed
+local TOLD_MOST = 2000 -- bytes of a failure that are told while the run goes on
 local WAITING = {} -- what our own waits yield; anything else is a task giving way
 
 local M = {}
@@ -45,7 +47,9 @@ end
 -- Gives up the processor until the waker is called; a late wake of an earlier
 -- wait is told apart by the task's count of waits.
 local function pause(task)
+  task.paused = true
   coroutine.yield(WAITING)
+  task.paused = false
   task.waits = task.waits + 1
 end
 
@@ -148,7 +152,7 @@ local function settle(task, ok, ...)
   end
   finish(task, ok, ...)
   -- Ctrl-C, which LuaJIT raises in whatever runs, is meant for all tasks
-  if not ok and protect.interrupted((...)) then error((...), 0) end
+  if not ok and protect.interrupted((...), task.scheduler.heard) then error((...), 0) end
 end
 
 local function resume(task)
@@ -220,6 +224,7 @@ end
 local function new_scheduler()
   return {
     ready = {}, head = 1, tail = 0, timers = {}, tasks = {}, alive = 0, calls = 0, failed = {},
+    heard = core.sigint(),
   }
 end
 
@@ -251,14 +256,40 @@ local function idle_time(scheduler)
   return left < 0 and 0 or left < SLICE and left or SLICE
 end
 
+-- A task that nobody waits for may fail long before the run ends, where its failure is raised.
+local function tell_failures(scheduler)
+  for i = (scheduler.told or 0) + 1, #scheduler.failed do
+    local task = scheduler.failed[i]
+    if task ~= scheduler.main and not task.joined then
+      io.stderr:write("taskclient.run: a task has failed, which is raised where it is joined, or "
+        .. "at the end of the run: ", tostring(task.failure):sub(1, TOLD_MOST), "\n")
+    end
+  end
+  scheduler.told = #scheduler.failed
+end
+
 local function drive(scheduler)
   while scheduler.alive > 0 do
     run_ready(scheduler)
     if scheduler.alive == 0 then break end
     local idle = idle_time(scheduler)
     if not idle then error("run: every task waits for another", 0) end
+    if idle > 0 then tell_failures(scheduler) end
     pump.step(idle)
+    protect.check()
     fire_timers(scheduler.timers)
+  end
+end
+
+-- Ends the tasks of a run that an error has ended: each that waits hears of it as of its
+-- cancellation, once, so that what it holds for others (a login, a round of looks) is let go.
+local function abandon(scheduler)
+  local left = {}
+  for task in each(scheduler.tasks) do left[#left + 1] = task end -- what they do may change it
+  for _, task in ipairs(left) do
+    task.failure, task.cancelled, task.told = cancellation(task), true, false
+    if task.paused then coroutine.resume(task.co) end
+    task.ended = true
   end
 end
 
@@ -271,8 +302,8 @@ end
 
 --- Runs a function as the first task and returns when it and every task it
 --- spawned have ended, with what the function returned. An error in a task
---- that nobody joined is raised here. Inside of a running task it is
---- `join(spawn(fn))`.
+--- that nobody joined is told on stderr when it comes, while the others go on, and raised here.
+--- Ctrl-C ends all tasks. Inside of a running task it is `join(spawn(fn))`.
 ---@param fn function
 ---@param ... any its arguments
 ---@return any ...
@@ -283,7 +314,8 @@ function M.run(fn, ...)
   if M.current() then return M.join(M.spawn(fn, ...)) end
   local scheduler = new_scheduler()
   local main = new_task(scheduler, fn, ...)
-  pump.guard(drive, scheduler)
+  scheduler.main = main
+  pump.guard(drive, scheduler, abandon)
   check_failures(scheduler, main)
   if main.ok then return outcome(main) end
   error(main.failure, 0)

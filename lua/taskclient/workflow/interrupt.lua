@@ -1,13 +1,16 @@
--- interrupt.lua: Ctrl-C during a wait. The stock interpreters raise
--- "interrupted!" from a hook; what is watched is listed with how to attach
--- again, or aborted, and the error goes on. A second Ctrl-C is theirs: it kills.
+-- interrupt.lua: Ctrl-C during a wait, and SIGTERM and SIGHUP where `on_interrupt` was chosen.
+-- The stock interpreters raise "interrupted!" from a hook, the signals are raised by whoever
+-- waits; what is watched is listed with how to attach again, or aborted, and the error goes on.
+-- A second Ctrl-C or signal is not ours: it kills.
 
+local core = require "taskclient.core"
 local each = require "taskclient.each"
+local hosts = require "taskclient.host"
 local protect = require "taskclient.protect"
 
 local M = {}
 
--- Watches somebody is waiting on now.
+-- Watches somebody is waiting on now: what holds the signals back for it, or false.
 local active = setmetatable({}, { __mode = "k" })
 
 local function leave(job, observer)
@@ -17,43 +20,90 @@ local function leave(job, observer)
     observer and ", or start the script again: " .. observer.path .. " remembers it" or "", "\n")
 end
 
-local function abort(job)
-  local ok, done, err = pcall(job.abort, job)
-  io.stderr:write(tostring(job), ok and done and ": abort sent"
-    or ": not aborted: " .. tostring(not ok and done or err), "\n")
-end
-
-local function settle(watch)
-  local jobs, choice = {}, watch.opts.on_interrupt or "leave"
-  watch:end_bar()
-  for i, item in ipairs(watch.items) do jobs[i] = item.job end
-  if type(choice) == "function" then return choice(jobs) end
-  for _, item in ipairs(watch.items) do
-    if choice == "abort" then abort(item.job) else leave(item.job, item.observer) end
+-- Jobs of one client in as few requests as it can, for who is asked to end has little time.
+local function abort(client, jobs)
+  local fine, results, err = pcall(client.abort, client, jobs)
+  for i, job in ipairs(jobs) do
+    local trouble = not fine and results or err or results[i].err
+    io.stderr:write(tostring(job), trouble and ": not aborted: " .. tostring(trouble)
+      or ": abort sent", "\n")
   end
 end
 
---- Prints what is being watched and how to attach; for a host's main loop that ends by Ctrl-C.
-function M.report()
-  local watches = active
-  active = setmetatable({}, { __mode = "k" })
-  for watch in each(watches) do settle(watch) end
+local function abort_all(items)
+  local clients, lists = {}, {}
+  for _, item in ipairs(items) do
+    local list = lists[item.client]
+    if not list then
+      list = {}
+      clients[#clients + 1], lists[item.client] = item.client, list
+    end
+    list[#list + 1] = item.job
+  end
+  for _, client in ipairs(clients) do abort(client, lists[client]) end
 end
 
-local function finish(watch, ok, ...)
-  local unsettled = active[watch]
+-- What a watch has, for it may be left before it is settled.
+local function look(watch)
+  local items = {}
+  for i, item in ipairs(watch.items) do items[i] = item end
+  return { watch = watch, items = items }
+end
+
+local function settle(seen)
+  local choice = seen.watch.opts.on_interrupt or "leave"
+  seen.watch:end_bar()
+  if choice == "abort" then return abort_all(seen.items) end
+  if type(choice) == "function" then
+    local jobs = {}
+    for i, item in ipairs(seen.items) do jobs[i] = item.job end
+    local fine, why = pcall(choice, jobs)
+    if not fine then io.stderr:write("on_interrupt: ", tostring(why), "\n") end
+    return
+  end
+  for _, item in ipairs(seen.items) do leave(item.job, item.observer) end
+end
+
+--- Takes over what is being watched, for `report`.
+---@return table[] seen
+function M.take()
+  local seen = {}
+  for watch in each(active) do seen[#seen + 1] = look(watch) end
+  active = setmetatable({}, { __mode = "k" })
+  return seen
+end
+
+--- Settles what `take` has given: for a host's main loop that has ended by Ctrl-C or a signal.
+---@param seen? table[] default: what is being watched now
+function M.report(seen)
+  for _, one in ipairs(seen or M.take()) do settle(one) end
+end
+
+-- In nginx the signals are the server's own. A signal that came is paid when the last wait lets
+-- go: it ends the process as if nobody had held it back.
+local function hold(watch)
+  if watch.opts.on_interrupt == nil or hosts.current().name == "nginx" then return false end
+  return core.signals()
+end
+
+local function finish(watch, heard, held, ok, ...)
+  local unsettled = active[watch] ~= nil
   active[watch] = nil
+  if not ok then
+    watch:end_bar()
+    if unsettled and protect.interrupted((...), heard) then settle(look(watch)) end
+    if watch.once then watch:leave() end
+  end
+  if held then held:close() end
   if ok then return ... end
-  watch:end_bar()
-  if unsettled and protect.interrupted((...)) then settle(watch) end
-  if watch.once then watch:leave() end
   error((...), 0)
 end
 
---- Runs `fn(watch, arg)`, and settles the watched jobs when Ctrl-C ends it.
+--- Runs `fn(watch, arg)`, and settles the watched jobs when Ctrl-C or a signal ends it.
 function M.guard(watch, fn, arg)
-  active[watch] = true
-  return finish(watch, protect.try(fn, watch, arg))
+  local held = hold(watch)
+  watch.held, active[watch] = held ~= false, held
+  return finish(watch, core.sigint(), held, protect.try(fn, watch, arg))
 end
 
 return M

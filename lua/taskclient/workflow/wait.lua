@@ -24,7 +24,8 @@ M.options = {
 ---   had to its end the err stands beside "succeeded"
 ---@field on_state? fun(job, state: string, native: string) at every change
 ---@field on_interrupt? "leave"|"abort"|fun(jobs: table) what Ctrl-C does (default "leave": says
----   how to attach)
+---   how to attach); where it is given, SIGTERM and SIGHUP do the same, and then end the process
+---   as they would have done (exit codes 143 and 129; the function may call os.exit)
 
 local function begin(where, jobs, opts)
   options.argument(where, "jobs", jobs, "table")

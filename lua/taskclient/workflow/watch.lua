@@ -28,6 +28,7 @@ local REFUSED_FIRST, REFUSED_MOST = 1, 300 -- delay after a refused login, doubl
 local SILENT, SILENT_AGAIN = 120, 300      -- seconds without news before it is told
 local HOLDER_MAX = 120      -- a round that takes longer is no longer waited for
 local GRACE = 0.5           -- the least time for a job's first look
+local SIGNAL_SLICE = 0.2    -- seconds after which a signal is noticed in any host
 local LOG_BURST = 50        -- log requests in one look
 local LOG_TRIES = 5         -- for the lines of a job that has ended
 
@@ -345,9 +346,11 @@ end
 local function sleep(watch, host, seconds)
   local bar = watch.bar
   seconds = math.min(seconds, math.max(0.05, keep_alive(watch)))
+  if watch.held then seconds = math.min(seconds, SIGNAL_SLICE) end
   if bar then seconds = math.min(seconds, bar.interval) end
   host.sleep(seconds)
   if bar then bar:tick() end
+  if watch.held then protect.check() end
 end
 
 -- One step nearer to news: a round for the job that is due first, or a sleep.
