@@ -58,6 +58,16 @@ function M.try(fn, ...)
   return xpcall(function() return fn(a, b, c) end, traced)
 end
 
+--- As `try`, for work that does not wait: caught in the tasks of every Lua.
+---@param fn function
+---@param ... any at most three
+---@return boolean ok
+---@return any ... what the function gives, or the error
+function M.brief(fn, ...)
+  if resumable then return M.try(fn, ...) end
+  return pcall(fn, ...)
+end
+
 local function told(note, heard, ok, ...)
   if ok then return ... end
   if M.interrupted((...), heard) then io.stderr:write(note, "\n") end

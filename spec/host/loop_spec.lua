@@ -3,6 +3,7 @@
 
 local fault = require "spec.support.fault"
 local process = require "spec.support.process"
+local servers = require "spec.support.server"
 local taskclient = require "taskclient"
 local wait = require "spec.support.wait"
 
@@ -36,6 +37,29 @@ describe("taskclient.run", function()
     collectgarbage()
     core.step(0)
     assert.equal(0, core.active())
+  end)
+
+  it("goes on beside a cursor that was made outside of it", function()
+    local server = servers.linkis()
+    local real = assert(taskclient.linkis { url = server.url, user = server.user,
+      password = server.password })
+    local job = assert(real:submit { code = "sleep 60", run_type = "shell", engine = "shell-1" })
+    local cursor = taskclient.as_completed({ job }, { poll = 0.3, timeout = 0.8 })
+    local ticks, err = 0, nil
+    taskclient.run(function()
+      local ticker = taskclient.spawn(function()
+        while true do
+          taskclient.sleep(0.02)
+          ticks = ticks + 1
+        end
+      end)
+      err = select(2, cursor:read())
+      ticker:cancel()
+    end)
+    assert.equal("timeout", err.kind)
+    assert.is_true(ticks > 5, ticks .. " ticks")
+    job:abort()
+    real:close()
   end)
 
   it("shows the way to an error behind a wait", function()

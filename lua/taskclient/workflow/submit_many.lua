@@ -104,7 +104,7 @@ end
 
 local function settle(many, item, state, native, err)
   item.state, item.native, item.err = state, native, err
-  if not wants_retry(many, item) then return finish(many, item) end
+  if not wants_retry(many, item) or many.closed then return finish(many, item) end
   item.again = true
   later(many, item, item.attempts - 1)
 end
@@ -129,7 +129,7 @@ local function submit(many, item)
   end
   if not job then return refused(many, item, err) end
   item.job, item.unsent = job, nil
-  many.watch:add(job, item)
+  if not many.closed then many.watch:add(job, item) end
 end
 
 -- With a journal: what it knows of the item, or its intent. True when the end is known already.
@@ -195,6 +195,7 @@ local function fill(many)
   if many.fatal or #list == 0 then return end
   if many.journal then many.fatal = select(2, many.journal.journal:sync()) end
   for _, item in ipairs(list) do
+    if many.closed then return end -- by a function of the user's, in the middle
     if many.counts.stopped then
       finish(many, item)
     elseif many.fatal or many.watch:late() then -- it stays undone
@@ -274,7 +275,10 @@ function Many:summary()
 end
 
 --- Watches no longer; the jobs go on.
-function Many:close() leave(self) end
+function Many:close()
+  self.closed = true
+  leave(self)
+end
 Many.__close = Many.close
 
 function Many:__tostring()

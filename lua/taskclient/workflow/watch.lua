@@ -83,7 +83,7 @@ function Watch:add(job, tag)
   local client = job.client
   local item = {
     job = job, tag = tag, client = client, group = group_of(client), watch = self,
-    host = hosts.current(client), observer = M.observers[job],
+    observer = M.observers[job],
     since = core.now(), due = core.now(), attempt = 0, index = #self.items + 1,
   }
   self.items[item.index], self.clients[client] = item, true
@@ -162,11 +162,12 @@ end
 -- the item's own watch.
 local function schedule(item, entry, jitter)
   local err, now = entry.err, core.now()
-  local fine, wait = protect.try(delay, item, err ~= nil, jitter)
+  local fine, wait = protect.brief(delay, item, err ~= nil, jitter)
   if not fine then item.raised, wait = wait, 0 end
   wait = math.max(0.01, wait)
   if err then wait = delay_after(item, err, wait, jitter) else item.refused = nil end
   item.due = now + wait
+  if not item.group.items[item] then return end -- left meanwhile, or by that function
   item.fresh, item.watch.fresh = entry, item.watch.fresh + 1
 end
 
@@ -246,6 +247,7 @@ local function pump_log(item)
     if not lines then return true end
     for i, line in ipairs(lines) do
       protect.call(item.watch.opts.on_log, item.job, line, notes and notes[i])
+      if item.watch.left then return true end -- by this very function
     end
     if #lines == 0 then return false end
   end
@@ -259,7 +261,7 @@ local function drain_log(item)
     failures = err and failures + 1 or failures
     local hopeless = err and (failures >= LOG_TRIES or M.permanent(err))
     if finished or hopeless then return finished, err end
-    item.host.sleep(err and 0.2 * 2 ^ failures or 0.2)
+    hosts.current(item.client).sleep(err and 0.2 * 2 ^ failures or 0.2)
   until item.watch.deadline and core.now() > item.watch.deadline
 end
 
@@ -279,7 +281,7 @@ local function tell(item, entry, changed)
   if changed and opts.on_state then
     protect.call(opts.on_state, item.job, entry.state, entry.native)
   end
-  progress(item, entry)
+  if not item.watch.left then progress(item, entry) end
 end
 
 local function unknown_word(entry)
@@ -310,10 +312,12 @@ local function take(item, entry)
   item.seen, item.seen_native, item.fraction = entry.state, entry.native, entry.progress
   local ended = M.ended[entry.state]
   local log_err = watch.opts.on_log and select(2, (ended and drain_log or pump_log)(item)) or nil
+  if watch.left then return end
   if ended and entry.state ~= "succeeded" then
     local err, cause = item.job:error(entry.info)
     entry.failure = err or cause
   end
+  if watch.left then return end
   if ended then watch:finish(item, entry.state, entry.native, entry.failure or log_err) end
   tell(item, entry, changed)
 end
@@ -322,7 +326,7 @@ local function take_all(watch)
   if watch.fresh == 0 then return end
   for i = #watch.items, 1, -1 do
     local item = watch.items[i]
-    if item.fresh then take(item, item.fresh) end
+    if item and item.fresh then take(item, item.fresh) end -- what one is told may end the watch
   end
 end
 
@@ -343,12 +347,13 @@ local function keep_alive(watch)
   return soonest
 end
 
-local function sleep(watch, host, seconds)
+-- In the host of here and now: a cursor may be made in one and read in another.
+local function sleep(watch, item, seconds)
   local bar = watch.bar
   seconds = math.min(seconds, math.max(0.05, keep_alive(watch)))
   if watch.held then seconds = math.min(seconds, SIGNAL_SLICE) end
   if bar then seconds = math.min(seconds, bar.interval) end
-  host.sleep(seconds)
+  hosts.current(item.client).sleep(seconds)
   if bar then bar:tick() end
   if watch.held then protect.check() end
 end
@@ -360,12 +365,12 @@ local function step(watch, limit)
   if busy(group) then
     -- the more jobs are watched, the longer a round takes and the more wait for it
     local patience = 0.05 + group.count * 1e-4
-    sleep(watch, item.host, patience + 0.2 * (item.interval or 0) * retry.random())
+    sleep(watch, item, patience + 0.2 * (item.interval or 0) * retry.random())
   elseif item.due <= now then
     local grace = item.attempt == 0 and now + GRACE or 0
     round(group, item.client, watch.deadline and math.max(watch.deadline, grace))
   else
-    sleep(watch, item.host, math.min(item.due, limit or item.due) - now)
+    sleep(watch, item, math.min(item.due, limit or item.due) - now)
   end
 end
 
@@ -401,6 +406,7 @@ end
 --- Forgets all that is still watched (the jobs go on): their handles.
 function Watch:leave()
   local handles = {}
+  self.left = true
   self:end_bar()
   for i = #self.items, 1, -1 do
     handles[i] = self.items[i].job:handle()
