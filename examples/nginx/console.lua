@@ -17,19 +17,18 @@ local function linkis()
   return client
 end
 
-local function reply(value, err)
+local function answer(status, value)
+  ngx.status = status
   ngx.header.content_type = "application/json; charset=utf-8"
-  if value == nil then
-    ngx.status = 502
-    value = { error = tostring(err) }
-  end
   ngx.print(cjson.encode(value))
 end
 
-local function refuse(status, message)
-  ngx.status = status
-  ngx.header.content_type = "application/json; charset=utf-8"
-  ngx.print(cjson.encode { error = message })
+local function refuse(status, message) answer(status, { error = message }) end
+
+-- A task that the server does not know is the asker's mistake, all else is trouble behind.
+local function reply(value, err)
+  if value ~= nil then return answer(200, value) end
+  refuse(err.vanished and 404 or 502, tostring(err))
 end
 
 local function read_body()
@@ -37,8 +36,11 @@ local function read_body()
   return cjson.decode(ngx.req.get_body_data() or "")
 end
 
-local function job_of(id)
-  return linkis():attach(tonumber(id))
+-- A whole number of the query, its default when it is not there, nil when it is odd.
+local function whole(text, default, most)
+  if text == nil then return default end
+  local n = text:match "^%d+$" and #text < 10 and tonumber(text)
+  return n and n >= 1 and n <= most and n or nil
 end
 
 -- What the page shows of a job.
@@ -89,8 +91,9 @@ local function follow(job)
 end
 
 --- Server-Sent Events: log lines as they come, the state as it changes.
-local function events(id)
-  local job = job_of(id)
+local function events(job)
+  local _, missing = describe(job)
+  if missing and missing.vanished then return reply(nil, missing) end
   ngx.header.content_type = "text/event-stream"
   ngx.header.cache_control = "no-store"
   ngx.header["X-Accel-Buffering"] = "no" -- for an nginx in front of this one
@@ -113,7 +116,8 @@ local function submit()
     code = spec.code, engine = spec.engine, run_type = spec.run_type,
     creator = "console",
   })
-  if not fine then return refuse(400, job) end -- what is wrong with the spec
+  -- what is wrong with the spec, without the place in this file
+  if not fine then return refuse(400, (tostring(job):gsub("^.-:%d+: ", "", 1))) end
   reply(job and { id = job.id }, err)
 end
 
@@ -132,8 +136,8 @@ local function recent()
   reply { jobs = #jobs > 0 and jobs or nil }
 end
 
-local function results(id)
-  local sets, err = job_of(id):results()
+local function results(job)
+  local sets, err = job:results()
   if not sets then return reply(nil, err) end
   local names = {}
   for i, set in ipairs(sets) do names[i] = set.name end
@@ -141,13 +145,15 @@ local function results(id)
 end
 
 -- One page of rows: the rows before it are passed over by the server.
-local function rows(id, index)
-  local sets, err = job_of(id):results()
+local function rows(job, index)
+  local page, size = whole(ngx.var.arg_page, 1, 1e6), whole(ngx.var.arg_size, 25, 500)
+  if not page or not size then
+    return refuse(400, "page: 1 to 1000000, and size: 1 to 500, expected")
+  end
+  local sets, err = job:results()
   if not sets then return reply(nil, err) end
   local set = sets[tonumber(index)]
   if not set then return refuse(404, "no such result set") end
-  local page = tonumber(ngx.var.arg_page) or 1
-  local size = math.min(tonumber(ngx.var.arg_size) or 25, 500)
   local data
   data, err = linkis():call("openFile",
     { path = set.path, page = page, pageSize = size })
@@ -157,14 +163,13 @@ local function rows(id, index)
     more = type(data.fileContent) == "table" and #data.fileContent == size }
 end
 
-local function abort(id)
-  reply(job_of(id):abort())
-end
+local function abort(job) reply(job:abort()) end
 
+-- Those whose path has an id get the job.
 local ROUTES = {
-  { "POST", "^/api/jobs$", submit },
-  { "GET", "^/api/jobs$", recent },
-  { "GET", "^/api/jobs/(%d+)$", function(id) reply(describe(job_of(id))) end },
+  { "POST", "^/api/jobs()$", submit },
+  { "GET", "^/api/jobs()$", recent },
+  { "GET", "^/api/jobs/(%d+)$", function(job) reply(describe(job)) end },
   { "GET", "^/api/jobs/(%d+)/events$", events },
   { "POST", "^/api/jobs/(%d+)/abort$", abort },
   { "GET", "^/api/jobs/(%d+)/results$", results },
@@ -178,18 +183,26 @@ local function trusted()
   return ngx.req.get_method() == "GET" or kind:find("^application/json")
 end
 
+-- Runs a route. An id that no task can have is refused where it is attached.
+local function run(handler, id, index)
+  if not trusted() then return refuse(415, "expected application/json") end
+  if type(id) == "number" then return handler() end
+  local client_here = linkis()
+  local fine, job = pcall(client_here.attach, client_here, tonumber(id))
+  if not fine then return refuse(404, "no task has the id " .. id:sub(1, 40)) end
+  handler(job, index)
+end
+
 --- content_by_lua of /api/.
 function M.serve()
   local method, path = ngx.req.get_method(), ngx.var.uri
+  local known
   for _, route in ipairs(ROUTES) do
-    if route[1] == method then
-      local id, index = path:match(route[2])
-      if id then
-        if not trusted() then return refuse(415, "expected application/json") end
-        return route[3](id, index)
-      end
-    end
+    local id, index = path:match(route[2])
+    if id and route[1] == method then return run(route[3], id, index) end
+    known = known or id
   end
+  if known then return refuse(405, "not by " .. method) end
   refuse(404, "nothing here")
 end
 

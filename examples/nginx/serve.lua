@@ -1,6 +1,8 @@
 -- The job console: starts nginx with console.lua, and a sandbox unless
 -- TASKCLIENT_LINKIS_URL names a server. Run it, open the address it prints,
 -- end it with Ctrl-C:  lua5.4 examples/nginx/serve.lua [port]
+-- It answers to 127.0.0.1 and localhost, and to further names that stand in
+-- TASKCLIENT_CONSOLE_NAMES, with blanks between (that of a proxy in front).
 
 local here = arg[0]:match("^(.*)/[^/]*$") or "."
 local sandbox = require "taskclient.sandbox"
@@ -37,6 +39,18 @@ local function stop(message)
   os.exit(1)
 end
 
+-- the names it answers to, as nginx writes them
+local function names()
+  local list = { "127.0.0.1", "localhost", "*.localhost", "[::1]" }
+  for name in (os.getenv "TASKCLIENT_CONSOLE_NAMES" or ""):gmatch "%S+" do
+    if name:find "[^%w.-]" then
+      stop("TASKCLIENT_CONSOLE_NAMES: names without ports expected, got " .. name)
+    end
+    list[#list + 1] = name
+  end
+  return table.concat(list, " ")
+end
+
 local found, why = nginx.find()
 if not found then stop(why) end
 local port = tonumber(arg[1]) or 8088
@@ -69,6 +83,7 @@ local load = {}
 for i, path in ipairs(found.load) do load[i] = ('load_module "%s";'):format(path) end
 write(dir .. "/nginx.conf", fill {
   load_modules = table.concat(load, "\n"), dir = dir, port = port,
+  names = names(),
   -- started by root, nginx serves as a user who may not read root's folders
   user = read "id -u" == "0" and "user root;" or "",
   html = folder .. "/html",
