@@ -122,8 +122,10 @@ function Job:progress()
   return progress
 end
 
---- Stops the task and says what really happened.
----@return table|nil what one of `killed`, `forced`, `ended` is true; `state`, `confirmed`
+--- Stops the task and says what really happened. One that goes on though history calls it
+--- cancelled is killed again.
+---@return table|nil what one of `killed`, `forced` (only the record was changed), `ended` (it had
+---   ended before) is true; `state`; `confirmed`: job history and the entrance both say the end
 ---@return table|nil err
 function Job:abort() return abort.one(self) end
 

@@ -42,6 +42,17 @@ function M.passes(err)
     or err.kind == "http" and (status >= 500 or status == 429)
 end
 
+local PERMANENT = { closed = true, unsupported = true, memory = true }
+
+--- Whether an err is one after which asking again is pointless: its cure is the user's alone. A
+--- server that has taken the same secret, or shown a good certificate, before is waited for.
+---@param err table
+---@return boolean
+function M.permanent(err)
+  local of_user = err.kind == "auth" or err.kind == "tls" and err.retryable == false
+  return PERMANENT[err.kind] or of_user and not err.answered_before or false
+end
+
 --- Takes the price of one more attempt out of the budget.
 ---@param budget table
 ---@param err table

@@ -1,6 +1,7 @@
 -- Stopping Linkis jobs where execIDs lie: nothing but the task named is ever
 -- stopped, and what is said is what happened.
 
+local fast = require "spec.support.fast"
 local taskclient = require "taskclient"
 
 describe("abort", function()
@@ -63,6 +64,51 @@ describe("abort", function()
     assert.equals("cancelled", what.state)
     assert.is_true(is_running(first))
     assert.is_true(assert(first:abort()).killed)
+  end)
+
+  local function memory_of(job)
+    return assert(client:call("status", { id = job.exec_id })).status
+  end
+
+  it("kills again what goes on though history calls it cancelled", function()
+    for early = 1, 2 do
+      local job = long()
+      box:set { kill_early = early }
+      local what = assert(job:abort())
+      assert.same({ true, true, "cancelled" }, { what.killed, what.confirmed, what.state })
+      assert.equals("Cancelled", memory_of(job))
+    end
+  end)
+
+  it("of many kills each again that goes on", function()
+    local jobs = { long(), long(), long() }
+    box:set { kill_early = 2 }
+    for _, what in ipairs(assert(client:abort(jobs))) do
+      assert.same({ true, true }, { what.killed, what.confirmed })
+    end
+    for _, job in ipairs(jobs) do assert.equals("Cancelled", memory_of(job)) end
+  end)
+
+  it("says that it is not confirmed where the task goes on for all that", function()
+    local job = long()
+    box:set { kill_early = 1000 }
+    local what = fast.run(10, function() return assert(job:abort()) end)
+    assert.same({ true, false, "cancelled" }, { what.killed, what.confirmed, what.state })
+    -- the same call again is not answered from memory
+    box:set { kill_early = 0 }
+    what = assert(job:abort())
+    assert.same({ true, true }, { what.killed, what.confirmed })
+    assert.equals("Cancelled", memory_of(job))
+  end)
+
+  it("really sends where somebody else's kill was believed too early", function()
+    local job = long()
+    box:set { kill_early = 1 }
+    assert(client:call("kill", { id = job.exec_id, taskID = job.id }))
+    assert.equals("cancelled", (job:status()))
+    assert.not_equals("Cancelled", memory_of(job))
+    assert.is_true(assert(client:attach(job.id):abort()).confirmed)
+    assert.equals("Cancelled", memory_of(job))
   end)
 
   it("of another user's job does not find it", function()

@@ -10,6 +10,7 @@ local job_module = require "taskclient.job"
 local json = require "taskclient.json"
 local options = require "taskclient.options"
 local request = require "taskclient.request"
+local retry = require "taskclient.retry"
 local stages = require "taskclient.lindorm.stages"
 
 local M = {}
@@ -257,9 +258,8 @@ local function settled(job, test, within)
   while true do
     local entry = poller(job, { deadline = math.max(deadline, core.now() + LOOK) })
     if test(entry) then return job_module.remember(job, entry) end
-    if entry.err and not entry.err.retryable or core.now() + pause >= deadline then
-      return nil, entry
-    end
+    local lost = entry.err and (entry.err.vanished or retry.permanent(entry.err))
+    if lost or core.now() + pause >= deadline then return nil, entry end
     host.current(job.client).sleep(pause)
     pause = math.min(pause * 1.6, 2)
   end

@@ -1,6 +1,8 @@
 -- Stopping tasks and saying what really happened. A kill goes by an execID, and
 -- an execID may be somebody else's newer job: each kill is preceded by the
--- history of the task id, and followed by it (linkis-wire 3.7, 3.8, 5.4).
+-- history of the task id, and followed by it (linkis-wire 3.7, 3.8, 5.4). History
+-- alone does not tell: a kill right after the submit may be believed too early, and
+-- the entrance, asked by /status, goes on with the task. Then it is killed again.
 
 local core = require "taskclient.core"
 local failure = require "taskclient.error"
@@ -8,13 +10,16 @@ local history = require "taskclient.linkis.history"
 local host = require "taskclient.host"
 local job_module = require "taskclient.job"
 local request = require "taskclient.request"
+local retry = require "taskclient.retry"
 local spec_module = require "taskclient.linkis.spec"
 
 local M = {}
 
 local SCHEDULED_WITHIN = 10 -- seconds a queued task has to show its execID
 local KNOWN_WITHIN = 3 -- seconds the entrance has to know a queued task that history shows
-local SETTLED_WITHIN = 15 -- seconds history has to show the end
+local SETTLED_WITHIN = 15 -- seconds history and the entrance have to show the end
+local ABSENT_AFTER = 2 -- seconds without an address /status, which a proxy may lack for a moment
+local KILL_AGAIN = 1 -- seconds after which a task that goes on is killed once more
 local KILLED = 31001 -- the error number of a task that was killed
 local HEAD = 200 -- lines in which a log names its task
 
@@ -39,18 +44,61 @@ local function strange(job, record)
       job_id = core.fields(job).id, retryable = false, outcome = "not_sent" })
 end
 
--- Asks history until it shows where the task is, or its end.
+-- Whose job an execID leads to, as the head of its log says: "ours", "foreign", "unsaid" where
+-- the log has no head, "none" where it could not be had. Where an entrance has crashed history
+-- goes on saying Running, and the gateway takes another entrance, which may have a namesake
+-- (linkis-wire 3.0). The second value: the entrance knows no such job.
+local function whose(job, exec)
+  local fields, logpage = core.fields(job), require "taskclient.logpage"
+  local _, data, err = request.send(fields.client, "log",
+    { id = exec, fromLine = 0, size = HEAD, distinctLevel = false },
+    { retry = false, timeout = 10 })
+  if not data then return "none", err.kind == "service" end
+  local lines = logpage.parse(data, 0, HEAD).lines
+  local id = logpage.task_of(lines)
+  if id then return id == fields.id and "ours" or "foreign" end
+  return lines[1] and "unsaid" or "none"
+end
+
+local function is_foreign(job, exec)
+  local owner, unknown = whose(job, exec)
+  return owner == "foreign", unknown
+end
+
+-- Whether the job behind the execID of a task that has ended in history is still the task's:
+-- execIDs are given out again, so that must be certain, or we have just killed it there.
+local function may_go_on(job, exec)
+  local owner = whose(job, exec)
+  return owner == "ours" or owner == "unsaid" and core.fields(job).killed_at == exec
+end
+
+-- The record of the task; trouble that may pass is waited out.
+local function record_of(job, deadline)
+  while true do
+    local record, err = history.get(job.client, job.id)
+    if record or err.vanished or retry.permanent(err) or core.now() >= deadline then
+      return record, err
+    end
+    host.current(job.client).sleep(0.5)
+  end
+end
+
+-- Asks history until it shows where the task is, or its end. One that it calls cancelled may
+-- go on at its entrance all the same: that is looked at, and not history alone.
 local function locate(job)
   local fields = core.fields(job)
   local deadline = now_in(SCHEDULED_WITHIN)
   while true do
-    local record, err = history.get(fields.client, fields.id)
+    local record, err = record_of(job, deadline)
     if not record then return nil, nil, err end
     local entry = history.entry(record)
     err = strange(job, record)
     if err then return nil, nil, err end
-    if job_module.ENDED[entry.state] then return nil, ended(job, entry) end
     local exec = target(job, record)
+    local over = job_module.ENDED[entry.state]
+    if over and not (entry.state == "cancelled" and exec and may_go_on(job, exec)) then
+      return nil, ended(job, entry)
+    end
     if exec then return exec, nil, nil, record end
     if core.now() >= deadline then break end
     host.current(fields.client).sleep(0.5)
@@ -58,18 +106,6 @@ local function locate(job)
   return nil, nil, failure.new("service", "the task waits, and the server does not show where; "
     .. "try again when it runs", { operation = "kill", job_id = fields.id, retryable = true,
       outcome = "not_sent" })
-end
-
--- Whether an execID leads to another task's job. Where an entrance has crashed history
--- goes on saying Running, and the gateway takes another entrance, which may have a
--- namesake; its log tells (linkis-wire 3.0). The second value: the entrance knows no such job.
-local function is_foreign(job, exec)
-  local fields, logpage = core.fields(job), require "taskclient.logpage"
-  local _, data, err = request.send(fields.client, "log",
-    { id = exec, fromLine = 0, size = HEAD, distinctLevel = false },
-    { retry = false, timeout = 10 })
-  local id = data and logpage.task_of(logpage.parse(data, 0, HEAD).lines)
-  return id ~= nil and id ~= fields.id, not data and err.kind == "service"
 end
 
 local function foreign(job)
@@ -124,15 +160,41 @@ local function send_kill(client, exec, task_id)
   return call, data, err
 end
 
--- What history says after a kill, asked until the task has ended.
-local function settled(job, deadline)
+-- What the entrance says of the job: whether it goes on there; nil where it does not say, and
+-- then, as the second value, whether there seems to be no such question at this server. One that
+-- knows the job no more contradicts nobody.
+local function goes_on(job, exec)
   local fields = core.fields(job)
-  local pause = 0.1
+  local _, data, err = request.send(fields.client, "status",
+    { id = exec, taskID = history.id_text(fields.id) }, { retry = false, timeout = 10 })
+  if data then
+    local state = history.state(data.status)
+    return not job_module.ENDED[state] and state ~= "unknown"
+  end
+  if err.kind == "service" and not err.retryable then return false end
+  return nil, err.http_status == 404 or err.http_status == 405
+end
+
+-- What history says after a kill, asked until the task has ended there and, where `kill` is
+-- given, at its entrance: as long as it goes on there it is killed again. The second value:
+-- both have said so.
+local function settled(job, within, exec, kill)
+  local fields, began = core.fields(job), core.now()
+  local pause, next_kill = 0.1, began + KILL_AGAIN / 2
   while true do
     local entry = history.glance(fields.client, fields.id)
     if not entry.err then job_module.remember(job, entry) end
-    local over = job_module.ENDED[entry.state]
-    if over or core.now() >= deadline or entry.err and not entry.err.retryable then return entry end
+    local over, going, absent = job_module.ENDED[entry.state], nil, nil
+    if over and (not exec or entry.state == "succeeded") then return entry, true end
+    if exec and (over or core.now() >= next_kill) then going, absent = goes_on(job, exec) end
+    if absent and core.now() - began >= ABSENT_AFTER then going = false end
+    if over and going == false then return entry, true end
+    local lost = entry.err and (entry.err.vanished or retry.permanent(entry.err))
+    if lost or core.now() - began >= within then return entry, false end
+    if going and kill and core.now() >= next_kill and may_go_on(job, exec) then
+      kill()
+      next_kill = core.now() + KILL_AGAIN
+    end
     host.current(fields.client).sleep(pause)
     pause = math.min(pause * 1.5, 1)
   end
@@ -150,18 +212,20 @@ local function failed_by_kill(job, entry)
   return record ~= nil and history.code(record) == KILLED
 end
 
-local function result_of(job, message, entry)
+local function result_of(job, message, entry, agreed)
   local how = forced(message) and "forced" or "killed"
-  local confirmed = entry.state == "cancelled" or failed_by_kill(job, entry)
-  if job_module.ENDED[entry.state] and not confirmed then return ended(job, entry) end
-  return { [how] = true, state = entry.state, native = entry.native, confirmed = confirmed }
+  local stopped = entry.state == "cancelled" or failed_by_kill(job, entry)
+  if job_module.ENDED[entry.state] and not stopped then return ended(job, entry) end
+  return { [how] = true, state = entry.state, native = entry.native,
+    confirmed = stopped and agreed }
 end
 
 -- A kill that failed may have come too late, or have done its work after all.
-local function after_failure(job, err)
-  local entry = settled(job, now_in(err.outcome == "unknown" and SETTLED_WITHIN or 1))
-  if entry.state == "cancelled" and err.outcome == "unknown" then
-    return { killed = true, state = entry.state, native = entry.native, confirmed = true }
+local function after_failure(job, err, exec)
+  local unknown = err.outcome == "unknown"
+  local entry, agreed = settled(job, unknown and SETTLED_WITHIN or 1, unknown and exec)
+  if entry.state == "cancelled" and unknown then
+    return { killed = true, state = entry.state, native = entry.native, confirmed = agreed }
   end
   if job_module.ENDED[entry.state] then return ended(job, entry) end
   err.job_id = core.fields(job).id
@@ -177,11 +241,19 @@ function M.one(job)
   local fields = core.fields(job)
   local client = fields.client
   local exec, done, err, record = locate_known(job)
-  if not exec then return done, err end
+  if not exec then
+    if err then err.outcome = err.outcome or "not_sent" end
+    return done, err
+  end
+  local function kill()
+    fields.killed_at = exec
+    return send_kill(client, exec, is_ours(client, record) and fields.id or nil)
+  end
   local call, data
-  call, data, err = send_kill(client, exec, is_ours(client, record) and fields.id or nil)
-  if not data then return after_failure(job, err) end
-  return result_of(job, call:info().message, settled(job, now_in(SETTLED_WITHIN)))
+  call, data, err = kill()
+  if not data then return after_failure(job, err, exec) end
+  local message = call:info().message
+  return result_of(job, message, settled(job, SETTLED_WITHIN, not forced(message) and exec, kill))
 end
 
 -- jobs -> entrance -> list of {job, exec}; what has ended or cannot be placed
@@ -197,7 +269,8 @@ local function group(jobs, entries, results)
     if err then
       results[i] = { err = err }
     elseif job_module.ENDED[entry.state] then
-      results[i] = ended(job, entry)
+      -- one that is called cancelled is looked at by itself
+      if entry.state ~= "cancelled" then results[i] = ended(job, entry) end
     elseif entrance then
       if not groups[entrance] then
         groups[entrance] = {}
@@ -239,17 +312,21 @@ local function kill_group(client, members, results)
   for i, member in ipairs(members) do
     local nested = messages[i]
     if type(nested) == "table" and nested.status == 0 then
-      results[member.at] = { sent = nested.message }
+      results[member.at] = { sent = nested.message, exec = member.exec }
     end
   end
 end
 
--- Each success is checked in history; what is left over is stopped one by one,
--- where the server's own loop may have been ended by a foreign job.
+-- Each success is checked in history and at the entrance; what is left over is stopped one by
+-- one, where the server's own loop may have been ended by a foreign job.
 local function finish(job, result)
   if result and (result.ended or result.err) then return result end
   if result then
-    return result_of(job, result.sent, settled(job, now_in(SETTLED_WITHIN)))
+    core.fields(job).killed_at = result.exec
+    return result_of(job, result.sent, settled(job, SETTLED_WITHIN,
+      not forced(result.sent) and result.exec, function()
+        return send_kill(job.client, result.exec, core.fields(job).id)
+      end))
   end
   local what, err = M.one(job)
   return what or { err = err }

@@ -174,6 +174,7 @@ M.settings = {
   -- s; a real server hangs 360 for a source value that is no string
   submit_delay = 0, source_hang = 2,
   submit_lost = 0, -- the next n submits are done but the connection is cut
+  kill_early = 0, -- the next n kills change history alone; the job goes on till it is killed again
   -- s that /status of an unknown job blocks while it is down (195)
   history_down = false, public_service_block = 2,
   delay = 0, -- s before every answer

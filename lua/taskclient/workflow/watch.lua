@@ -34,7 +34,7 @@ local LOG_TRIES = 5         -- for the lines of a job that has ended
 
 M.PATIENCE = 60             -- a server may ask for more, with Retry-After, up to this
 M.ended = require("taskclient.job").ENDED
-local PERMANENT = { closed = true, unsupported = true, memory = true }
+M.permanent = retry.permanent
 
 -- Groups by client: { items = set, count =, flight = the last round }.
 local groups = setmetatable({}, { __mode = "k" })
@@ -44,13 +44,6 @@ M.observers = setmetatable({}, { __mode = "k" })
 
 local Watch = {}
 Watch.__index = Watch
-
---- True for an error after which asking again is pointless: its cure is the user's alone. A
---- server that has taken the same secret, or shown a good certificate, before is waited for.
-function M.permanent(err)
-  local of_user = err.kind == "auth" or err.kind == "tls" and err.retryable == false
-  return PERMANENT[err.kind] or of_user and not err.answered_before or false
-end
 
 ---@param where string the public function's name
 ---@param opts table timeout, poll, on_progress, on_log, on_state, on_interrupt
