@@ -389,7 +389,7 @@ static void add_words (lua_State *L, const tc_call *call) {
 
 static int push_info (lua_State *L, tc_call *call) {
   const tc_reply *r = reply_of(call);
-  lua_createtable(L, 0, 12);
+  lua_createtable(L, 0, 13);
   add_words(L, call);
   tc_set_integer(L, "http_status", r->http_status);
   tc_set_text(L, "content_type", r->content_type);
@@ -402,7 +402,20 @@ static int push_info (lua_State *L, tc_call *call) {
   lua_setfield(L, -2, "bytes");
   tc_set_number(L, "seconds", r->seconds);
   if (r->retry_after >= 0) tc_set_number(L, "retry_after", r->retry_after);
+  if (r->date >= 0) tc_set_number(L, "date", r->date);
   return 1;
+}
+
+/* the server's time, or nil; without the table that `info` makes */
+static int push_date (lua_State *L, tc_call *call) {
+  double date = reply_of(call)->date;
+  if (date >= 0) lua_pushnumber(L, date);
+  else lua_pushnil(L);
+  return 1;
+}
+
+static int date (lua_State *L) {
+  return read_reply(L, live_call(L), push_date);
 }
 
 static int info (lua_State *L) {
@@ -462,6 +475,7 @@ static const luaL_Reg methods[] = {
   { "done", done },     { "result", result }, { "cancel", cancel },
   { "info", info },     { "bytes", bytes },   { "body", body },
   { "page", page },     { "same", same },     { "close", close_call },
+  { "date", date },
   { NULL, NULL }
 };
 

@@ -9,6 +9,7 @@
 #include "net.h"
 
 #define AGES 1e9 /* seconds; a longer Retry-After is garbage */
+#define DATES 4  /* Date headers that are looked at */
 
 const char *tc_phase_name (tc_phase phase) {
   static const char *const names[] = {
@@ -59,17 +60,39 @@ static tc_phase find_phase (CURL *c) {
                                              : TC_PHASE_LOOKUP;
 }
 
-/* seconds, or the one form of date that HTTP allows to be sent */
-static double parse_retry_after (const char *s) {
+/* the one form of date that HTTP allows to be sent, or -1 */
+static double parse_http_date (const char *s) {
+  bool is_date = s != NULL && strlen(s) == 29 && strcmp(s + 25, " GMT") == 0;
+  return is_date ? tc_date(s) : -1;
+}
+
+/* seconds, or a date: that is the server's, so its own clock says how far away
+   it is, and this machine's only where the server does not tell the time */
+static double parse_retry_after (CURL *c, const char *s) {
   size_t len = strlen(s);
-  double seconds = -1;
+  double seconds = -1, when = parse_http_date(s);
   if (len > 0 && strspn(s, "0123456789") == len)
     seconds = len <= 10 ? (double)strtoll(s, NULL, 10) : AGES + 1;
-  else if (len == 29 && strcmp(s + 25, " GMT") == 0) {
-    time_t when = curl_getdate(s, NULL), now = time(NULL);
-    if (when != (time_t)-1) seconds = when > now ? difftime(when, now) : 0;
+  else if (when >= 0) {
+    double now = parse_http_date(tc_curl_header(c, "Date"));
+    if (now < 0) now = (double)time(NULL);
+    seconds = when > now ? when - now : 0;
   }
   return seconds <= AGES ? seconds : -1;
+}
+
+/* the earliest of the moments that the Date headers can mean (gateway and
+   service behind it write one each), or -1 */
+static double read_date (CURL *c) {
+  struct curl_header *h;
+  double earliest = -1;
+  for (size_t i = 0; i < DATES; i++) {
+    double date;
+    if (curl_easy_header(c, "Date", i, CURLH_HEADER, -1, &h) != CURLHE_OK) break;
+    date = tc_date(h->value);
+    if (date >= 0 && (earliest < 0 || date < earliest)) earliest = date;
+  }
+  return earliest;
 }
 
 /* scheme and host of where the server points, and nothing that may hold a
@@ -107,7 +130,8 @@ static void read_headers (tc_reply *r, CURL *c, bool stream) {
   }
   retry = r->http_status >= 400 ? tc_curl_header(c, "Retry-After") : NULL;
   if (retry != NULL)
-    r->retry_after = parse_retry_after(retry);
+    r->retry_after = parse_retry_after(c, retry);
+  r->date = read_date(c);
 }
 
 /* then libcurl takes one of them for the end of the body */

@@ -311,7 +311,7 @@ static tc_exchange *make (tc_endpoint *e, tc_request *r) {
   x->request = *r;
   x->started = tc_now();
   x->deadline = x->started + r->timeout;
-  x->reply.retry_after = -1;
+  x->reply.retry_after = x->reply.date = -1;
   tc_buffer_init(&x->reply.body, r->max_body);
   e->refs++;
   return x;

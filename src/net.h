@@ -127,4 +127,9 @@ void tc_exchange_ended (tc_exchange *x, CURLcode rc);
 void tc_exchange_end (tc_exchange *x, tc_fault fault); /* not done; no kick */
 void tc_exchange_expire (tc_endpoint *e, double now, double *due);
 
+/* ---- date.c ---- */
+
+/* Unix seconds: the earliest moment that a Date header can mean; -1: none */
+double tc_date (const char *text);
+
 #endif

@@ -82,6 +82,7 @@ typedef struct tc_reply {
   unsigned long long bytes; /* of the body, decoded */
   double seconds;
   double retry_after;  /* -1: none */
+  double date;         /* server's time, Unix seconds, or earlier; -1: unknown */
   char *content_type, *disposition;
   char *redirect;      /* scheme and host of Location, no path, no query */
   tc_buffer body;      /* in memory, or the first bytes of a saved one */

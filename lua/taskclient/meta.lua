@@ -151,6 +151,12 @@ function M.Call:cancel() end
 ---@return table
 function M.Call:info() end
 
+--- The server's time, from the reply's Date.
+---@return number|nil time Unix seconds: the earliest moment that the text can mean (a zone's name
+---  may mean several zones); nil: none, or a text of another form
+---@return table|nil err
+function M.Call:date() end
+
 --- Bytes of the reply's body as far as it has come, also while it is in flight.
 ---@return integer|nil bytes
 ---@return table|nil err
