@@ -3,6 +3,7 @@
 
 local each = require "taskclient.each"
 local abort = require "taskclient.linkis.abort"
+local clock = require "taskclient.clock"
 local client_module = require "taskclient.client"
 local core = require "taskclient.core"
 local failure = require "taskclient.error"
@@ -36,6 +37,8 @@ local ENVIRONMENT = {
 local ERROR_LINES = 20
 
 ---@class taskclient.LinkisJob: taskclient.Job
+---@field duplicates integer[]|nil ids of further tasks with the job's key, which go on: several
+---  processes have submitted at one moment under a key that was given
 local Job = {}
 
 ---@class taskclient.Linkis: taskclient.Client
@@ -136,10 +139,10 @@ local function spec_of(job)
   local record, err = cursor:read()
   err = record and history.strange(record.taskID, job.id) or err
   if err or not record then return nil, err end
-  local spec, why = require("taskclient.linkis.spec").of_record(record)
+  local spec, why, hint = require("taskclient.linkis.spec").of_record(record)
   if spec then return spec end
   return nil, failure.new("unsupported", "the server's record does not tell the task: " .. why,
-    { operation = "submit", job_id = job.id })
+    { operation = "submit", job_id = job.id, hint = hint, outcome = "not_sent" })
 end
 
 --- Submits the same spec again, under a new key.
@@ -287,6 +290,18 @@ function Client:reconcile(key, since)
   return job, err
 end
 
+--- The server's time, as its replies tell it: what `since` and `before` are compared with.
+---@param ask boolean|nil true: where no reply has told it yet, one is asked for
+---@return number|nil Unix seconds, never later than it is, and up to 26 hours earlier where the
+---  server names its zone by a word other than UTC or GMT; nil: no reply has told it
+function Client:server_time(ask)
+  local time, fields = clock.server(self), core.fields(self)
+  if time or not ask or fields.time_asked then return time end
+  fields.time_asked = true
+  request.send(self, "publicKey", nil, { retry = false, timeout = 10 })
+  return clock.server(self)
+end
+
 --- The tasks whose keys begin with `prefix`, by one walk through the list.
 ---@param prefix string
 ---@param since number|nil Unix seconds (default: a day ago)
@@ -295,7 +310,7 @@ end
 function Client:submitted(prefix, since)
   options.argument("submitted", "prefix", prefix, "string")
   if since ~= nil then options.argument("submitted", "since", since, "number") end
-  return require("taskclient.linkis.submit").submitted(self, prefix, since or core.time() - 86400)
+  return require("taskclient.linkis.submit").submitted(self, prefix, since)
 end
 
 local HANDLE = {

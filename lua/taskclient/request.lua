@@ -1,6 +1,7 @@
 -- One request as the methods need it: logged in, awaited, tried again where
 -- that is safe. Knows the session, the retry rules and the host; knows no job.
 
+local clock = require "taskclient.clock"
 local core = require "taskclient.core"
 local failure = require "taskclient.error"
 local host = require "taskclient.host"
@@ -123,6 +124,7 @@ local function marked(client, call, first, ...)
 end
 
 local function judge(state, call, first, ...)
+  clock.hear(state.fields, call)
   if first ~= nil then
     retry.refund(state.fields.budget, state.price)
     M.note_answer(state.client, state.opts)

@@ -233,23 +233,33 @@ describe("a pinned version", function()
     assert.has_error(function() linkis.client(fs, { version = "newest" }) end)
   end)
 
+  -- a 0.x server: it has /execute, for POST alone, and no /submit
+  local function old_server(absent)
+    return { { match = "/submit", reply = absent },
+      { match = "^GET .*/execute", reply = fault.boot(405) },
+      { match = "/execute", reply = linkis.accepted() } }
+  end
+
+  local POST, ABSENT = "^POST .*", { fault.boot(404), fault.http(404, "<html>Error 404</html>"),
+    fault.http(404, "") }
+
   it("is not needed: a server without /submit gets an /execute", function()
-    for _, absent in ipairs { fault.boot(404), fault.http(404, "<html>Error 404</html>"),
-      fault.http(404, "") } do
+    for _, absent in ipairs(ABSENT) do
       local client = linkis.client(fs)
-      fs:script { { match = "/submit", reply = absent }, { match = "/execute",
-        reply = linkis.accepted() } }
+      fs:script(old_server(absent))
       assert.equals(12, assert(client:submit(linkis.shell())).id)
       assert.equals(12, assert(client:submit(linkis.shell())).id)
-      assert.same({ 1, 2 }, { #fs:requests "/submit", #fs:requests "/execute" })
+      assert.same({ 1, 2 }, { #fs:requests(POST .. "/submit"), #fs:requests(POST .. "/execute") })
       client:close()
       -- where neither is there the URL is wrong, and nothing is learnt from that
       client = linkis.client(fs)
-      fs:script { { match = "/submit", times = 1, reply = absent },
-        { match = "/submit", reply = linkis.accepted() }, { match = "/execute", reply = absent } }
+      fs:script { { match = POST .. "/submit", times = 1, reply = absent },
+        { match = POST .. "/submit", reply = linkis.accepted() },
+        { match = "/submit", reply = absent }, { match = "/execute", reply = absent } }
       local job, err = client:submit(linkis.shell())
       assert.is_nil(job)
-      assert.same({ "http", "submit" }, { err.kind, err.operation })
+      assert.same({ "http", "submit", "rejected" }, { err.kind, err.operation, err.outcome })
+      assert.equals(0, #fs:requests(POST .. "/execute"))
       assert.equals(12, assert(client:submit(linkis.shell())).id)
       client:close()
     end
@@ -258,6 +268,40 @@ describe("a pinned version", function()
       { http = 404 }) }
     assert.is_nil((client:submit(linkis.shell())))
     assert.equals(0, #fs:requests "/execute")
+    client:close()
+  end)
+
+  -- Whatever stands in place of the answer to a submit that was taken: a second POST under
+  -- another name would run the work twice.
+  local PAGES = { page = fault.http(404, "<html>404 page not found</html>"),
+    none = fault.http(404, ""),
+    foreign = fault.http(404, '{"code":404,"msg":"no route"}'),
+    moved = fault.http(307, "", { "Location: /login" }), html = fault.http(200, "<html>hi</html>") }
+  for name, page in pairs(PAGES) do
+    it("does not make a second POST of a page in place of /submit: " .. name, function()
+      local client = linkis.client(fs)
+      fs:script { { match = POST .. "/submit", reply = page },
+        { match = "^GET .*/submit", reply = fault.boot(405) }, -- it is there
+        { match = "/list", times = 1, reply = linkis.list {} },
+        { match = "/list", reply = linkis.list {
+          { taskID = 31, sourceJson = '{"taskclient.key":"once"}' } } },
+        { match = "/execute", reply = linkis.accepted(32) } }
+      local job = assert(client:submit(linkis.shell("x", { key = "once" }), { adopt = false }))
+      assert.equals(31, job.id)
+      assert.same({ 1, 0 }, { #fs:requests(POST .. "/submit"), #fs:requests "/execute" })
+      client:close()
+    end)
+  end
+
+  it("does not take an ingress without a route for an old server", function()
+    local client = linkis.client(fs)
+    local page = fault.http(404, "<html>default backend - 404</html>")
+    fs:script { { match = POST .. "/execute", reply = linkis.accepted(32) }, default = {
+      { "read" }, { "send", page } } }
+    local job, err = client:submit(linkis.shell())
+    assert.is_nil(job)
+    assert.same({ "http", "rejected" }, { err.kind, err.outcome })
+    assert.equals(0, #fs:requests(POST .. "/execute"))
     client:close()
   end)
 

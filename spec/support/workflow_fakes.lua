@@ -198,6 +198,8 @@ function Client:submit(spec, opts)
   return job
 end
 
+function Client.server_time() return M.wall + M.clock end
+
 function Client:reconcile(key)
   local server = self.server
   server.lookups = (server.lookups or 0) + 1

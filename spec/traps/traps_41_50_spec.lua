@@ -230,8 +230,8 @@ describe("trap", function()
     assert.equals("hadoop-nightly", body.labels.userCreator)
     assert.same({ a = "1" }, body.params.variable)
     assert.same({ x = "y" }, body.params.configuration.startup)
-    assert.same({ u = "v", ["wds.linkis.resultSet.store.path"] = "file:///tmp/r/" .. again.key },
-      body.params.configuration.runtime)
+    assert.same({ u = "v", ["wds.linkis.resultSet.store.path"] = "file:///tmp/r/" .. again.key,
+      ["taskclient.key"] = again.key }, body.params.configuration.runtime)
     assert.equals("s", body.source.scriptPath)
     assert.not_equals("k1", again.key)
     -- a record that lacks what a submit needs, or a list that lacks the record

@@ -63,6 +63,14 @@ function M.task_id(id)
   return math.tointeger and math.tointeger(id) or id
 end
 
+--- When a record was made, by the clock of the server's machine that made it.
+---@param task any a task object of the server
+---@return number|nil Unix seconds; nil where it is not told as a real server does
+function M.made(task)
+  local milliseconds = type(task) == "table" and tonumber(task.createdTime)
+  return milliseconds and milliseconds > 1e11 and milliseconds / 1000 or nil
+end
+
 --- The id as a path segment.
 ---@param id integer
 ---@return string

@@ -60,8 +60,11 @@ end
 ---@param client userdata
 ---@param opts table as SCHEMA
 ---@param request_opts table|nil deadline
+---@param oldest nil|fun(newest: number): number|nil for a search: from the time of the newest
+---  record so far, the time before which no record is wanted (Unix seconds of the server's); nil:
+---  not known. The cursor may end at a record that is older
 ---@return taskclient.History
-function M.open(client, opts, request_opts)
+function M.open(client, opts, request_opts, oldest)
   local args = {
     startDate = milliseconds(opts.since), endDate = milliseconds(opts.before),
     status = status_filter(opts), creator = opts.creator, taskID = opts.id,
@@ -71,6 +74,7 @@ function M.open(client, opts, request_opts)
   }
   return setmetatable({
     client = client, args = args, opts = request_opts, user = opts.user, run_type = opts.run_type,
+    oldest = oldest,
     rows = {}, at = 0, seen = {}, known = 0, collected = 0, total = 0,
   }, Cursor)
 end
@@ -82,6 +86,31 @@ local function without_list(err)
     err.hint = "this server has no list of its tasks, or option 'url' is wrong"
   end
   return err
+end
+
+-- Whether a search need not read on: the list has proved to be newest first, and its last row
+-- is older than what is looked for.
+local function is_passed(self)
+  local last
+  for _, task in ipairs(self.rows) do
+    last = history.made(task)
+    self.first = self.first or last
+    self.newest = math.max(self.newest or 0, last or 0)
+  end
+  local oldest = last and self.oldest(self.newest)
+  return oldest ~= nil and last < oldest and last < self.first
+end
+
+-- Whether a search has come to the end. A server may count pages where others count rows, and
+-- one that has no more repeats its last page.
+local function is_last(self, total)
+  local news = false
+  for _, task in ipairs(self.rows) do
+    local id = type(task) == "table" and history.task_id(task.taskID)
+    news = news or id and not self.seen[id]
+  end
+  local short = #self.rows < self.args.pageSize
+  return not news or short and (not total or self.collected >= total)
 end
 
 -- Fetches the next page; false at the end.
@@ -99,7 +128,10 @@ local function fetch(self)
   self.collected = self.collected + #data.tasks
   local total = tonumber(data.totalPage)
   self.total = total or 0
-  if total then
+  if self.oldest then
+    self.passed = is_passed(self)
+    self.last = self.passed or is_last(self, total)
+  elseif total then
     self.last = self.collected >= total
   else
     self.last = #data.tasks < self.args.pageSize
@@ -107,12 +139,23 @@ local function fetch(self)
   return #data.tasks > 0
 end
 
--- Begins again with one page that holds everything, where rows were skipped.
+-- Begins again with one page that holds everything, where rows were skipped: those that there
+-- are, or of a search that has read enough those that it has read (what comes twice is in place
+-- of another).
 local function look_again(self)
-  if self.whole or self.known >= self.total or self.total > WHOLE then return false end
+  local rows = self.passed and self.collected or self.total
+  if self.whole or self.known >= rows or rows > WHOLE then return false end
   self.whole, self.last = true, false
-  self.args.pageNow, self.args.pageSize, self.collected = 0, math.max(self.total, PAGE), 0
+  self.args.pageNow, self.collected = 0, 0
+  self.args.pageSize = self.passed and rows + PAGE or math.max(rows, PAGE)
   return true
+end
+
+-- A search that could not see all rows has not found out that there is none.
+local function incomplete(self)
+  local skipped = self.oldest and not self.whole and self.known < self.total and not self.passed
+  return skipped and failure.new("protocol", ("the list skips some of its %d records; there are "
+    .. "too many for one page"):format(self.total), { operation = "list", retryable = true }) or nil
 end
 
 -- The next row of this page that was not given yet.
@@ -136,7 +179,7 @@ function Cursor:read()
   while true do
     local task = next_row(self)
     if task then return task end
-    if self.last and not look_again(self) then return nil end
+    if self.last and not look_again(self) then return nil, incomplete(self) end
     local more, err = fetch(self)
     if more == nil then return nil, err end
     if not more then self.last = true end

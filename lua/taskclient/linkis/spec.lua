@@ -98,11 +98,15 @@ local function texts_and_key(spec, key)
   return source, variables, why
 end
 
--- The result folder is used by the server as it is, so it must be the job's own.
+-- The key stands here too: an entrance that is stopped in good order wipes the source of what it
+-- has queued, and these parameters stay. (Start-up parameters would do as well, but are part of
+-- an engine's command line, and variables are put into the code.) The result folder is used by
+-- the server as it is, so it must be the job's own.
 local function runtime_of(spec, key)
-  if not spec.result_path then return spec.runtime end
   local runtime = {}
   for name, value in each(spec.runtime or {}) do runtime[name] = value end
+  runtime[KEY_MEMBER] = key
+  if not spec.result_path then return runtime end
   local name = key:match "^[%w._-]+$" and not key:match "^%.+$" and key or core.random(12)
   runtime[RESULT_PATH] = spec.result_path:gsub("/+$", "") .. "/" .. name
   return runtime
@@ -120,7 +124,7 @@ local function params_of(spec, key, variables)
   return {
     variable = variables,
     configuration = {
-      startup = spec.startup or {}, runtime = runtime_of(spec, key) or {}, special = spec.special,
+      startup = spec.startup or {}, runtime = runtime_of(spec, key), special = spec.special,
     },
   }
 end
@@ -176,6 +180,8 @@ end
 ---@return string
 function M.fresh_key() return core.random(16) end
 
+local function filled(value) return type(value) == "string" and value ~= "" and value or nil end
+
 local function member(table_or_not, name)
   local value = type(table_or_not) == "table" and table_or_not[name]
   return type(value) == "table" and value or nil
@@ -185,7 +191,7 @@ local function decoded(text)
   return type(text) == "string" and core.decode(text) or nil
 end
 
-local function params_text(record) return record.paramsJson or record.paramJson end
+local function params_text(record) return filled(record.paramsJson) or record.paramJson end
 
 local function runtime_of_record(record)
   return member(member(decoded(params_text(record)), "configuration"), "runtime")
@@ -209,14 +215,15 @@ end
 function M.key_of(record)
   if not names_key(record.sourceJson) and not names_key(params_text(record)) then return nil end
   local source = source_of_record(record)
-  local key = source and source[KEY_MEMBER]
-  return type(key) == "string" and key or nil
+  local key = filled(source and source[KEY_MEMBER])
+  local runtime = not key and runtime_of_record(record)
+  return key or filled(runtime and runtime[KEY_MEMBER])
 end
 
 -- What the server adds to the parameters of a task.
 local SERVER_MADE = {
   submitUser = true, executeUser = true, jobId = true, job = true, source = true,
-  [RESULT_PATH] = true,
+  [RESULT_PATH] = true, [KEY_MEMBER] = true,
 }
 
 local function without(values, dropped)
@@ -235,13 +242,24 @@ local function result_path_of(runtime, key)
   return name and (name == key or #name == 24) and above or path
 end
 
-local function text(value) return type(value) == "string" and value ~= "" and value or nil end
+-- A code of 50,000 bytes or more is put into a file, and the record names the file in its place:
+-- "hdfs:///tmp/…;0#61234", which would run as code.
+local function is_stored(code)
+  return code ~= nil and #code < 4096 and not code:find "[%s%c]"
+    and code:find "^%a[%w+.-]*://.+;%d+#%d+$" ~= nil
+end
 
 --- The spec that a record of the job list tells, for submitting it anew.
 ---@param record table
 ---@return table|nil spec
 ---@return string|nil why what the record lacks
+---@return string|nil hint what to do about it
 function M.of_record(record)
+  local code = filled(record.executionCode)
+  if is_stored(code) then
+    return nil, ("its code of %s bytes is kept in a file, %s"):format(code:match "%d+$", code),
+      "read the code where it comes from, and submit it again with client:submit"
+  end
   local labels = {}
   for _, label in ipairs(type(record.labels) == "table" and record.labels or {}) do
     local name, value = tostring(label):match "^([^:]+):(.*)$"
@@ -251,9 +269,9 @@ function M.of_record(record)
   local configuration = member(params, "configuration")
   local runtime = member(configuration, "runtime")
   local spec = {
-    code = text(record.executionCode), run_type = text(record.runType),
-    engine = labels.engineType or text(record.engineType),
-    creator = text(record.requestApplicationName),
+    code = code, run_type = filled(record.runType),
+    engine = labels.engineType or filled(record.engineType),
+    creator = filled(record.requestApplicationName),
     labels = without(labels, LABELS), variables = member(params, "variable"),
     startup = without(member(configuration, "startup"), SERVER_MADE),
     special = member(configuration, "special"), runtime = without(runtime, SERVER_MADE),

@@ -2,12 +2,13 @@
 -- looked up by it until it is (reliability.md F1 to F6). Nothing is resent that
 -- may have arrived. Knows outcomes; the body is spec.lua's.
 
+local clock = require "taskclient.clock"
 local core = require "taskclient.core"
 local each = require "taskclient.each"
 local failure = require "taskclient.error"
 local history = require "taskclient.linkis.history"
 local host = require "taskclient.host"
-local list = require "taskclient.linkis.list"
+local keys = require "taskclient.linkis.keys"
 local options = require "taskclient.options"
 local protect = require "taskclient.protect"
 local request = require "taskclient.request"
@@ -18,46 +19,19 @@ local M = {}
 
 local DEADLINE = 1200 -- seconds; a sick server holds a submit for 16 minutes
 local GRACE = 15 -- seconds to look for a task whose submit used up its own time
-local SKEW = 900 -- seconds the server's clock may differ from ours
 local LOOK_BACK = 86400 -- for a key given again, where nobody says since when
-local PAGE = 100
+local TWINS = 20 -- seconds to look for tasks that others made with the same key
 local NOT_LOGGED_IN = 11002
 local NO_LIST = "the server has no list in which to look for the key; submit with "
   .. "{adopt = false} where it cannot be there"
 local LARGE = 50000 -- bytes of code that the server puts into a file (linkis-wire 3.1)
 local FIRST_LOOK, LONGEST_LOOK = 0.2, 10 -- seconds between two looks
 
-local CALL_SCHEMA = { adopt = "boolean", since = "number", deadline = "number" }
+local PROBE = 30 -- seconds for a look at an address
 
--- Calls `fn(key, record)` for each task that carries a key, newest first, until it gives
--- something: that; nil at the end; `nil, err`.
-local function each_key(client, since, creator, deadline, fn)
-  local plain = creator and creator:match "^[%w_]+$" -- the list refuses others
-  local cursor = list.open(client,
-    { since = math.max(0, since - SKEW), creator = plain, page_size = PAGE },
-    { deadline = deadline })
-  while true do
-    local record, err = cursor:read()
-    if not record then return nil, err end
-    local key = spec_module.key_of(record)
-    local found = key and fn(key, record)
-    if found then return found end
-  end
-end
-
---- The record of the task that carries this key; nil, nil when there is none.
----@param client userdata
----@param key string
----@param since number Unix seconds; no such task is older
----@param creator string|nil
----@param deadline number|nil
----@return table|nil record
----@return table|nil err
-local function find(client, key, since, creator, deadline)
-  return each_key(client, since, creator, deadline, function(found, record)
-    return found == key and record
-  end)
-end
+-- shared: another process may be submitting under the key (default: where it may be adopted)
+local CALL_SCHEMA = { adopt = "boolean", since = "number", deadline = "number",
+  shared = "boolean" }
 
 -- The creator to look for a plan's task by. The server compares the whole label with
 -- "<who asks>-<creator>", which finds no task that has another name in it.
@@ -98,25 +72,57 @@ local function user_of(client, spec)
     { operation = "submit" })
 end
 
-local function new_job(client, task_id, plan, exec)
+local function new_job(client, task_id, plan, exec, created)
   local fields = core.fields(client)
   return core.job(client, fields.job_class, {
     id = task_id, client = client, key = plan.key, spec = plan.spec, exec_id = exec,
-    creator = plan.spec.creator, created = plan.created, poller = fields.poller,
+    creator = plan.spec.creator, created = created or plan.moment.time,
+    poller = fields.poller,
   })
 end
 
-local function adopt(client, record, plan)
-  local id = history.task_id(record.taskID)
-  client:trace("info", { what = "adopted", operation = "submit", job_id = id })
-  return new_job(client, id, plan, history.exec_id(record.strongerExecId))
+-- How long ago the task of a plan may have been made.
+local function ago_of(client, plan)
+  return function() return clock.ago(client, plan.moment) end
 end
 
-local function unknown(plan, cause)
+-- ... one since a time that the caller tells, and may have from either clock.
+local function ago_since(client, since)
+  return function()
+    if not since then return LOOK_BACK end
+    return clock.since(client, since)
+  end
+end
+
+-- The task of this plan's key: record, err, ids of others with the key.
+local function find(client, plan, deadline)
+  return keys.find(client, plan.key, ago_of(client, plan),
+    { creator = creator_of(client, plan), deadline = deadline, sole = not plan.shared })
+end
+
+-- Whoever holds the first of several tasks with one key is told of the others; they go on.
+local function tell_others(client, job, others)
+  if not others or not others[1] then return job end
+  core.fields(job).duplicates = others
+  client:trace("warn", { what = "duplicates", operation = "submit", job_id = job.id,
+    duplicates = table.concat(others, ", ") })
+  return job
+end
+
+local function adopt(client, record, plan, others)
+  local id = history.task_id(record.taskID)
+  client:trace("info", { what = "adopted", operation = "submit", job_id = id })
+  local job = new_job(client, id, plan, history.exec_id(record.strongerExecId),
+    history.made(record))
+  return tell_others(client, job, others)
+end
+
+local function unknown(client, plan, cause)
   return failure.new("submit_unknown",
     "the submit's end is not known: " .. tostring(cause and cause.message),
-    { operation = "submit", key = plan.key, since = plan.created, outcome = "unknown",
-      cause = cause, http_status = cause and cause.http_status, retryable = false })
+    { operation = "submit", key = plan.key, since = clock.told(client, plan.moment),
+      outcome = "unknown", cause = cause, http_status = cause and cause.http_status,
+      retryable = false })
 end
 
 -- Whether an err of the list says that looking again will not help.
@@ -130,10 +136,10 @@ local function reconcile(client, plan, cause)
   local pause = FIRST_LOOK
   local deadline = math.max(plan.deadline, core.now() + GRACE)
   while true do
-    local record, err = find(client, plan.key, plan.created, creator_of(client, plan), deadline)
-    if record then return adopt(client, record, plan) end
+    local record, err, others = find(client, plan, deadline)
+    if record then return adopt(client, record, plan, others) end
     local over = err and hopeless(err) or core.now() + pause >= deadline
-    if over then return nil, unknown(plan, cause) end
+    if over then return nil, unknown(client, plan, cause) end
     host.current(client).sleep(pause)
     pause = math.min(pause * 1.6, LONGEST_LOOK)
   end
@@ -143,16 +149,33 @@ end
 local function name_row(client, plan, err)
   if err.kind ~= "service" then return err end
   local deadline = math.min(plan.deadline, core.now() + 30)
-  local record = find(client, plan.key, plan.created, creator_of(client, plan), deadline)
+  local record = find(client, plan, deadline)
   err.job_id = record and history.task_id(record.taskID)
   return err
 end
 
 -- A 0.x server knows no /submit, and says so in the words of its days (Jersey's page, or
 -- none at all); a gateway's own 404 is about the client's URL.
-local function old_server(err)
+local function is_page(err)
   return err.http_status == 404 and err.outcome == "rejected"
     and err.shape ~= "gateway" and err.shape ~= "linkis"
+end
+
+-- The HTTP status of a look at an address that takes POST alone: nothing is done by it.
+local function status_of(client, operation, deadline)
+  local call, _, err = request.send(client, operation, nil, { method = "GET", retry = false,
+    deadline = math.min(deadline, core.now() + PROBE) })
+  return call and call:info().http_status or err and err.http_status
+end
+
+-- Whether a 404 comes from a server that has /execute and no /submit. Somebody else's page, a
+-- proxy's or an ingress's, may stand in place of any answer, that to a submit that was taken too.
+local function is_old(client, plan, err)
+  if not is_page(err) then return false end
+  local submit = status_of(client, "submit", plan.deadline)
+  if submit == 404 then return status_of(client, "execute", plan.deadline) == 405 end
+  err.outcome = "unknown" -- it is there, or it is not known
+  return false
 end
 
 local function post(client, plan)
@@ -164,18 +187,35 @@ local function post(client, plan)
   -- its own time, not the client's: a sick server holds it for 16 minutes
   local _, data, err = request.send(client, operation, { body = body },
     { deadline = plan.deadline, timeout = math.max(0, plan.deadline - core.now()) })
-  if data or fields.old or not old_server(err) then return data, err end
+  if data or fields.old or not is_old(client, plan, err) then return data, err end
   fields.old = true
-  local old_data, old_err = post(client, plan)
-  if old_data or not old_server(old_err) then return old_data, old_err end
-  fields.old = nil -- neither is there
-  return nil, err
+  return post(client, plan)
+end
+
+-- A look at who else has used the key: two processes that submit at one moment do not see each
+-- other before. The first task counts for all of them; what came later goes on, and is named.
+local function settle_twins(client, plan, job)
+  local record, err, others = find(client, plan, math.min(plan.deadline, core.now() + TWINS))
+  if err and err.kind ~= "unsupported" then
+    client:trace("warn", { what = "duplicates not looked for", operation = "submit", err = err,
+      job_id = job.id })
+  end
+  local found = record and history.task_id(record.taskID)
+  if not found or found == job.id then return tell_others(client, job, others) end
+  local later = { found > job.id and found or job.id }
+  for _, id in ipairs(others) do
+    if id ~= later[1] then later[#later + 1] = id end
+  end
+  table.sort(later)
+  if found < job.id then return adopt(client, record, plan, later) end
+  return tell_others(client, job, later)
 end
 
 local function settle(client, plan, data, err)
   if data then
     local id = type(data) == "table" and history.task_id(data.taskID)
-    if id then return new_job(client, id, plan, history.exec_id(data.execID)) end
+    local job = id and new_job(client, id, plan, history.exec_id(data.execID))
+    if job then return plan.shared and settle_twins(client, plan, job) or job end
     err = failure.new("protocol", "the reply names no task", { operation = "submit" })
     return reconcile(client, plan, err)
   end
@@ -201,8 +241,9 @@ local function plan_of(client, given, opts)
   local limit = spec.timeout or fields.submit_timeout or DEADLINE
   local deadline = core.now() + limit
   if opts and opts.deadline then deadline = math.min(deadline, opts.deadline) end
-  return { spec = spec, key = key, created = core.time(), deadline = deadline,
-    user = user, body = user and body }
+  local shared = given.key ~= nil and not (opts and opts.adopt == false)
+  return { spec = spec, key = key, moment = clock.moment(client), deadline = deadline,
+    shared = shared or opts ~= nil and opts.shared, user = user, body = user and body }
 end
 
 -- The body waits for the user's name where that has to be asked for.
@@ -216,8 +257,8 @@ end
 
 local function look_first(client, plan, given, opts)
   if not given.key or opts and opts.adopt == false then return nil end
-  local since = opts and opts.since or given.since or plan.created - LOOK_BACK
-  return find(client, plan.key, since, creator_of(client, plan), plan.deadline)
+  return keys.find(client, plan.key, ago_since(client, opts and opts.since or given.since),
+    { creator = creator_of(client, plan), deadline = plan.deadline })
 end
 
 --- Raises for a spec that cannot be submitted; sends nothing.
@@ -246,9 +287,9 @@ function M.submit(client, given, opts)
   if #plan.spec.code >= LARGE then
     client:trace("warn", { what = "large_code", operation = "submit", bytes = #plan.spec.code })
   end
-  local record
-  record, err = look_first(client, plan, given, opts)
-  if record then return adopt(client, record, plan) end
+  local record, others
+  record, err, others = look_first(client, plan, given, opts)
+  if record then return adopt(client, record, plan, others) end
   if err then
     err.outcome, err.key = "not_sent", plan.key
     if err.kind == "unsupported" then err.hint = NO_LIST end
@@ -265,27 +306,28 @@ end
 ---@return userdata|nil job nil without err: there is no such task
 ---@return table|nil err
 function M.reconcile(client, key, since)
-  since = since or core.time() - LOOK_BACK
-  local record, err = find(client, key, since)
+  local record, err, others = keys.find(client, key, ago_since(client, since), {})
   if not record then return nil, err end
   local fields = core.fields(client)
-  return core.job(client, fields.job_class, {
+  local job = core.job(client, fields.job_class, {
     id = history.task_id(record.taskID), client = client, key = key,
-    creator = history.text(record.requestApplicationName), created = since,
-    poller = fields.poller, exec_id = history.exec_id(record.strongerExecId),
+    creator = history.text(record.requestApplicationName), poller = fields.poller,
+    created = history.made(record), exec_id = history.exec_id(record.strongerExecId),
   })
+  return tell_others(client, job, others)
 end
 
 --- The tasks whose keys begin alike; see client:submitted.
 ---@param client userdata
 ---@param prefix string
----@param since number Unix seconds
+---@param since number|nil Unix seconds
 ---@return table<string, integer>|nil ids by key
 ---@return table|nil err
 function M.submitted(client, prefix, since)
   local ids = {}
-  local _, err = each_key(client, since, nil, nil, function(key, record)
-    if key:sub(1, #prefix) == prefix then ids[key] = history.task_id(record.taskID) end
+  local _, err = keys.each(client, ago_since(client, since), {}, function(key, record)
+    local id = history.task_id(record.taskID)
+    if key:sub(1, #prefix) == prefix then ids[key] = math.min(id, ids[key] or id) end
   end)
   return not err and ids or nil, err
 end

@@ -41,7 +41,10 @@ local ON = {
     attempt.url = record.url
     attempt.state = "intended"
   end,
-  sending = function(_, record, attempt)
+  -- `since` is the server's time: the ledger's is the first of them
+  sending = function(ledger, record, attempt)
+    attempt.since = record.since
+    ledger.since = ledger.since or record.since
     attempt.sending, attempt.state, attempt.to, attempt.err = record.at, "submitting", nil, nil
   end,
   begun = function(ledger, record) attempt_of(ledger, record, "step").state = "running" end,

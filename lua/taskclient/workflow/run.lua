@@ -108,7 +108,7 @@ local function unknown(name, attempt, trouble)
     "step '%s': its submit of %s was cut off, so whether the task exists is not known (%s); "
     .. "look on the server, then run:resolve(%q, id) or run:forget(%q)", name,
     os.date("%Y-%m-%d %H:%M:%S", math.floor(attempt.from)), known.message, name, name),
-    { outcome = "unknown", key = attempt.key, step = name, since = attempt.from })
+    { outcome = "unknown", key = attempt.key, step = name, since = attempt.since })
 end
 
 -- An attempt still to be made: its intent is written, but not yet on the disk.
@@ -218,25 +218,34 @@ local function refused(run, plan, err, sent_before)
   return nil, err
 end
 
+-- Seconds from a cut submit to the monotonic time `now`, by the server's own clock: this machine's
+-- may have been set since then. nil: not known.
+local function age_at(now, client, attempt)
+  local time = attempt.since and client:server_time()
+  local age = time and time - attempt.since - (core.now() - now)
+  return age and age >= 0 and age or nil
+end
+
 -- Looks for the task of a submit that was cut off: job; nil when it was never made; nil, err.
 local function look(run, plan, deadline)
   local name, client, attempt = plan.name, plan.client, plan.attempt
-  local now, age = core.now(), core.time() - attempt.sending
-  local fine_since, need, pause = now - age, run.settle, FIRST_LOOK
-  if age < 0 or age > run.settle then fine_since, need = now, TROUBLE * run.settle end
-  local limit = now + math.max(HOLD - age, 0)
+  local start, pause, fine_since, trouble = core.now(), FIRST_LOOK, nil, false
   while true do
     local asked = core.now()
-    local job, err = client:reconcile(attempt.key, attempt.from)
+    local job, err = client:reconcile(attempt.key, attempt.since or 0)
     if job then return job end
+    local age = age_at(start, client, attempt)
+    local limit = start + math.max(HOLD - (age or 0), 0)
     if err then
-      fine_since, need = nil, TROUBLE * run.settle
+      fine_since, trouble = nil, true
       local over = asked >= limit or err.kind == "unsupported"
       if over then return nil, unknown(name, attempt, err) end
       err.outcome = "not_sent"
       if watch.permanent(err) then return nil, err end
     else
-      fine_since = fine_since or asked
+      trouble = trouble or not age or age > run.settle
+      fine_since = fine_since or trouble and asked or start - age
+      local need = trouble and TROUBLE * run.settle or run.settle
       if asked >= math.min(fine_since + need, limit) then return nil end
     end
     if asked >= (deadline or math.huge) then
@@ -260,11 +269,13 @@ end
 -- The submit itself. Whether it was begun is in the journal before its first byte goes out.
 local function send(run, plan)
   local spec, keyed, sent_before = {}, plan.keyed, plan.attempt.sending ~= nil
-  local job, err = (keyed and note or keep)(run, "sending", plan.name)
+  local since = keyed and plan.client:server_time(true) or nil
+  local job, err = (keyed and note or keep)(run, "sending", plan.name, { since = since })
   if not job then return nil, err end
   for field, value in each(plan.spec) do spec[field] = value end
   spec.key = keyed and plan.attempt.key or nil
-  job, err = plan.client:submit(spec, keyed and { adopt = false } or nil)
+  local opts = keyed and { adopt = false, shared = sent_before } or nil
+  job, err = plan.client:submit(spec, opts)
   if not job then return refused(run, plan, err, sent_before) end
   return accepted(run, plan, job)
 end
@@ -277,7 +288,7 @@ local function earlier(run, plan, deadline)
   local client, attempt = plan.client, plan.attempt
   if attempt.sending and not attempt.handle then return look(run, plan, deadline) end
   if run.continued and not run.existing[client] then
-    local ids, err = client:submitted(run.ledger.id .. ".", run.ledger.at)
+    local ids, err = client:submitted(run.ledger.id .. ".", run.ledger.since or 0)
     if not ids and err.kind ~= "unsupported" then
       err.outcome = "not_sent"
       return nil, err
