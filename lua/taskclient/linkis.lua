@@ -245,7 +245,7 @@ end
 ---@return taskclient.LogCursor
 function Job:logs(opts) return require("taskclient.logs").open(self, opts) end
 
---- The result sets, in order; an empty list where there are none.
+--- The result sets of a job that has ended, in order; an empty list where there are none.
 ---@return taskclient.ResultSet[]|nil list
 ---@return table|nil err
 function Job:results() return require("taskclient.results").list(self) end

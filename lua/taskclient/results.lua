@@ -362,19 +362,25 @@ local function by_number(a, b)
   return a.name < b.name
 end
 
---- The record of a job with the folder of its results.
+local UNFINISHED = { queued = true, running = true }
+
+--- The record of a job that has ended, with the folder of its results.
 ---@param job userdata
 ---@return table|nil record
 ---@return string|table|nil path_or_err nil where no folder was made
 function M.place(job)
   local record, err = history.get(job.client, job.id)
   if not record then return nil, err end
+  if UNFINISHED[history.state(record.status)] then
+    return nil, failure.new("unsupported", ("the job has not ended (%s), and its results are not "
+      .. "whole before: wait first, job:wait()"):format(tostring(record.status)),
+      { operation = "results", job_id = job.id, retryable = true })
+  end
   return record, history.text(record.resultLocation)
 end
 
---- The result sets of a job, in their order; those that are there already while
---- it runs, and those that a failed job has left. A job without results has an
---- empty list.
+--- The result sets of a job that has ended, in their order; also those that a
+--- failed job has left. A job without results has an empty list.
 ---@param job userdata
 ---@return taskclient.ResultSet[]|nil
 ---@return table|nil err

@@ -163,6 +163,24 @@ describe("trap", function()
     assert.same({ "1", "-", "a_b", "-", "-", "-" }, aliases)
   end)
 
+  it("beside 28: results are refused until the job has ended, for they are not whole before",
+    function()
+      for _, status in ipairs { "Inited", "Scheduled", "Running", "RUNNING" } do
+        for _, folder in ipairs { linkis.FOLDER, linkis.null } do
+          fs:script { linkis.get { status = status, resultLocation = folder },
+            linkis.tree "_0.dolphin" }
+          for _, ask in ipairs { "results", "export" } do
+            local job = client:attach(12)
+            local sets, err = job[ask](job, "early.xlsx")
+            assert.is_nil(sets)
+            assert.equals("unsupported", err.kind)
+            assert.matches("has not ended.*wait first", err.message)
+          end
+          assert.equals(0, #fs:requests "ToExcel")
+        end
+      end
+    end)
+
   it("28: a job without results has a place for them and no tree", function()
     fs:script { linkis.get { status = "Succeed" },
       linkis.ok("/getDirFileTrees", '{"dirFileTrees":null}') }
