@@ -21,6 +21,7 @@
 #include "poller.h"
 #include "rows.h"
 #include "signals.h"
+#include "url.h"
 #include "value.h"
 
 #define VERSION "0.1.0"
@@ -259,6 +260,14 @@ static int place (lua_State *L) {
   return 1;
 }
 
+/* core.loopback(host): whether a URL's host is this machine, by its address */
+static int loopback (lua_State *L) {
+  size_t len;
+  const char *host = luaL_checklstring(L, 1, &len);
+  lua_pushboolean(L, strlen(host) == len && tc_host_is_loopback(host));
+  return 1;
+}
+
 /* ---- the operation tables as data ---- */
 
 static void push_param (lua_State *L, const tc_param *p) {
@@ -318,7 +327,7 @@ static const luaL_Reg functions[] = {
   { "step", step },       { "fd", fd },         { "timeout", timeout },
   { "active", active },   { "alarm", alarm_at }, { "now", now },
   { "time", wall_time },  { "random", random_hex },
-  { "place", place },
+  { "place", place },     { "loopback", loopback },
   { "operations", operations }, { "fields", tc_fields },
   { NULL, NULL }
 };

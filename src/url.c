@@ -4,9 +4,12 @@
 #include "url.h"
 
 #include <curl/curl.h>
-#include <stdbool.h>
+#include <netdb.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
 
 #include "buffer.h"
 
@@ -37,6 +40,19 @@ static const char *complaint (CURLU *u) {
   return NULL;
 }
 
+/* one or two dots, plain or percent-encoded, between slashes or at the end:
+   readers differ in what they make of them */
+static bool has_dots (const char *rest) {
+  const char *at = rest;
+  while ((at = strchr(at, '/')) != NULL) {
+    int dots = 0;
+    for (at++; *at == '.' || strncasecmp(at, "%2e", 3) == 0; dots++)
+      at += *at == '.' ? 1 : 3;
+    if (dots >= 1 && dots <= 2 && (*at == '/' || *at == '\0')) return true;
+  }
+  return false;
+}
+
 /* where libcurl's reader is lenient */
 static const char *text_complaint (const char *text) {
   const char *rest = strstr(text, "://");
@@ -44,9 +60,7 @@ static const char *text_complaint (const char *text) {
   rest += 3;
   if (*rest == '/' || *rest == '\0' || *rest == '?')
     return "a URL with a host name";
-  if (strstr(rest, "/../") != NULL || strstr(rest, "/./") != NULL)
-    return "a URL without '..' and '.' in its path";
-  return NULL;
+  return has_dots(rest) ? "a URL without '..' and '.' in its path" : NULL;
 }
 
 static const char *scheme_complaint (CURLUcode rc) {
@@ -135,4 +149,41 @@ void tc_url_free (tc_url *u) {
   free(u->base);
   free(u->host);
   u->base = u->host = NULL;
+}
+
+/* ---- this machine ---- */
+
+static bool is_loopback_v6 (const struct in6_addr *a) {
+  static const unsigned char mapped[12] = { [10] = 0xFF, [11] = 0xFF };
+  return IN6_IS_ADDR_LOOPBACK(a) ||
+         (memcmp(a->s6_addr, mapped, sizeof mapped) == 0 &&
+          a->s6_addr[12] == 127);
+}
+
+static bool is_loopback (const struct sockaddr *a) {
+  if (a->sa_family == AF_INET6)
+    return is_loopback_v6(&((const struct sockaddr_in6 *)(const void *)a)
+                             ->sin6_addr);
+  return a->sa_family == AF_INET &&
+         ntohl(((const struct sockaddr_in *)(const void *)a)->sin_addr.s_addr)
+             >> 24 == 127;
+}
+
+bool tc_host_is_loopback (const char *host) {
+  struct addrinfo hints, *found = NULL;
+  char bare[64];
+  size_t len = strlen(host);
+  bool yes;
+  if (strcasecmp(host, "localhost") == 0) return true; /* libcurl's own answer */
+  if (len >= 2 && host[0] == '[' && host[len - 1] == ']') host++, len -= 2;
+  if (len == 0 || len >= sizeof bare) return false;
+  memcpy(bare, host, len);
+  bare[len] = '\0';
+  memset(&hints, 0, sizeof hints);
+  hints.ai_flags = AI_NUMERICHOST; /* 127.1, 0x7f.1, 2130706433, ::1 */
+  hints.ai_socktype = SOCK_STREAM;
+  if (getaddrinfo(bare, NULL, &hints, &found) != 0) return false;
+  yes = is_loopback(found->ai_addr);
+  freeaddrinfo(found);
+  return yes;
 }

@@ -104,13 +104,32 @@ local function check_proxy(where, proxy)
 end
 
 local function is_loopback(url)
-  local name = url:match "^%a+://(%b[])" or url:match "^%a+://([^/:]+)" or ""
-  return name == "localhost" or name == "[::1]" or name:match "^127%." ~= nil
+  local place = url:match "^%w+://([^/]*)" or ""
+  local name = place:match "([^@]*)$" -- a proxy's may have credentials before it
+  return core.loopback(name:match "^%b[]" or name:match "^[^:]*")
 end
 
--- Whether secrets would travel in the open.
+-- What stands between the client and the server in plain HTTP: nil for nothing, false for
+-- something whose address is not known here.
+local function proxy_of(opts)
+  if opts.proxy ~= "env" then return opts.proxy end
+  for _, name in ipairs { "http_proxy", "all_proxy", "ALL_PROXY" } do
+    if (os.getenv(name) or "") ~= "" then return false end
+  end
+end
+
+-- Whether secrets would travel in the open: decided by the addresses they go to.
 local function in_the_open(opts)
-  return opts.url:lower():match "^http:" ~= nil and not is_loopback(opts.url)
+  if not opts.url:lower():match "^http:" then return false end
+  local proxy = proxy_of(opts)
+  return not is_loopback(opts.url) or proxy ~= nil and not (proxy and is_loopback(proxy))
+end
+
+local function holds_secret(opts, headers)
+  for _, header in ipairs(headers) do
+    if type(header[2]) == "userdata" then return true end -- core.secret
+  end
+  return opts.password ~= nil or opts.token ~= nil or opts.cookies ~= nil
 end
 
 local function chosen_host(where, opts)
@@ -149,9 +168,9 @@ function M.new(where, service, opts, class, fields, more)
   local fine, client, err = pcall(core.client, service, more, class)
   if not fine then options.again(where, client) end
   if not client then return nil, err end
-  if in_the_open(opts) and (opts.password or opts.token) then
+  if in_the_open(opts) and holds_secret(opts, fields.headers) then
     if opts.allow_plaintext == false then
-      options.raise(where, "a password or token over http; use https")
+      options.raise(where, "a password, token or other secret over http; use https")
     end
     client:trace("warn", { what = "plaintext", url = fields.url })
   end
