@@ -40,9 +40,8 @@ static bool is_number_text (tc_slice s) {
 /* replaces a whole number on top of the stack by its digits */
 static bool number_to_text (lua_State *L) {
   char digits[24];
-  int whole;
-  lua_Integer n = lua_tointegerx(L, -1, &whole);
-  if (!whole) return false;
+  int64_t n;
+  if (!tc_toint64(L, -1, &n)) return false;
   snprintf(digits, sizeof digits, "%lld", (long long)n);
   lua_pop(L, 1);
   lua_pushstring(L, digits);

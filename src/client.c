@@ -198,7 +198,8 @@ static int unreadable (lua_State *L, const char *option) {
 
 static int no_client (lua_State *L, const char *why) {
   if (why != NULL)
-    return tc_fail(L, "tls", "libcurl does not take option '%s'", why);
+    return tc_fail(L, "unsupported", "this libcurl does not take the value of "
+                   "option '%s'", why);
   return tc_fail(L, "memory", "out of memory, or out of descriptors");
 }
 

@@ -70,26 +70,15 @@ static inline void tc_compat_rawsetp (lua_State *L, int i, const void *p) {
   lua_rawset(L, i);
 }
 
-static inline lua_Integer tc_compat_tointegerx (lua_State *L, int i,
-                                                int *isnum) {
-  lua_Number n = lua_tonumber(L, i);
-  int ok = lua_isnumber(L, i) && n >= -9223372036854775808.0 &&
-           n < 9223372036854775808.0 && (lua_Number)(int64_t)n == n;
-  if (isnum != NULL) *isnum = ok;
-  return ok ? (lua_Integer)n : 0;
-}
-
 #undef luaL_setfuncs
 #undef luaL_testudata
 #undef luaL_setmetatable
-#undef lua_tointegerx
 #define lua_absindex tc_compat_absindex
 #define luaL_setfuncs tc_compat_setfuncs
 #define luaL_testudata tc_compat_testudata
 #define luaL_setmetatable tc_compat_setmetatable
 #define lua_rawgetp tc_compat_rawgetp
 #define lua_rawsetp tc_compat_rawsetp
-#define lua_tointegerx tc_compat_tointegerx
 #define lua_rawlen(L, i) lua_objlen(L, (i))
 #define luaL_checkversion(L) ((void)(L))
 
@@ -165,6 +154,42 @@ static inline int tc_getfield (lua_State *L, int i, const char *name) {
   lua_pushstring(L, name);
   lua_rawget(L, i);
   return lua_type(L, -1);
+}
+
+/* The number at i when it is a whole one, else false. Not by way of lua_Integer,
+   which has 32 bits in the older Luas on a 32-bit system. */
+static inline int tc_toint64 (lua_State *L, int i, int64_t *n) {
+#if LUA_VERSION_NUM >= 503
+  int whole;
+  *n = lua_tointegerx(L, i, &whole);
+  return whole;
+#else
+  lua_Number d = lua_tonumber(L, i);
+  if (!lua_isnumber(L, i) || !(d >= -9223372036854775808.0) ||
+      !(d < 9223372036854775808.0) || (lua_Number)(int64_t)d != d)
+    return 0;
+  *n = (int64_t)d;
+  return 1;
+#endif
+}
+
+/* Tells the collector of so many KiB that it does not see. A collector that the
+   user has stopped stays stopped: a step would start it again in 5.1 and LuaJIT.
+   5.1 cannot be asked and is given garbage of that size instead. */
+static inline void tc_gc_account (lua_State *L, int kib) {
+#ifdef LUA_GCISRUNNING
+  if (!lua_gc(L, LUA_GCISRUNNING, 0)) return;
+#if LUA_VERSION_NUM >= 505
+  lua_gc(L, LUA_GCSTEP, (size_t)kib * 1024);
+#else
+  lua_gc(L, LUA_GCSTEP, kib);
+#endif
+#else
+  for (; kib > 0; kib -= 256) {
+    lua_newuserdata(L, 256 * 1024);
+    lua_pop(L, 1);
+  }
+#endif
 }
 
 /* a 64-bit integer, exact in every Lua: text where a double cannot hold it */

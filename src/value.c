@@ -425,7 +425,8 @@ void tc_pick_data (tc_pick *f, tc_slice data) {
 
 int tc_pick_push (lua_State *L, const tc_pick *f) {
   int count = f->picker->count;
-  luaL_checkstack(L, count, "too many picks");
+  /* more than they are, for a text that is unescaped on its way */
+  luaL_checkstack(L, count + LUA_MINSTACK, "too many picks");
   for (int i = 0; i < count; i++) {
     if (f->value[i].len == 0 || (f->twice >> i & 1) != 0)
       lua_pushnil(L);

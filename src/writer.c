@@ -104,7 +104,7 @@ static int add_page (lua_State *L, tc_slice data) {
     return fail(L, w);
   if (!tc_lines_page(l, &p))
     return fail(L, w);
-  lua_pushinteger(L, (lua_Integer)(l->rows - before));
+  tc_push_int64(L, (int64_t)(l->rows - before));
   return 1;
 }
 
@@ -210,8 +210,9 @@ static size_t print_double (double d, char *to, size_t size) {
 
 static size_t print_number (lua_State *L, char *to, size_t size) {
   double d = (double)lua_tonumber(L, -1);
-  if (lua_isinteger(L, -1))
-    return (size_t)snprintf(to, size, "%lld", (long long)lua_tointeger(L, -1));
+  int64_t n;
+  if (lua_isinteger(L, -1) && tc_toint64(L, -1, &n))
+    return (size_t)snprintf(to, size, "%lld", (long long)n);
   if (isnan(d))
     return (size_t)snprintf(to, size, "NaN");
   if (isinf(d))
@@ -363,14 +364,18 @@ static void read_eol (lua_State *L, tc_lines *l) {
 }
 
 static void refuse_unknown (lua_State *L) {
-  static const char known[] = " format separator quote null bom header eol"
-                              " overwrite typed ";
+  static const char *const known[] = {
+    "format", "separator", "quote", "null", "bom", "header", "eol",
+    "overwrite", "typed", NULL
+  };
   for (lua_pushnil(L); lua_next(L, 2) != 0; lua_pop(L, 1)) {
-    const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2)
-                                                      : luaL_typename(L, -2);
-    const char *at = strstr(known, name);
-    if (at == NULL || *name == '\0' || at[-1] != ' ' ||
-        at[strlen(name)] != ' ')
+    bool text = lua_type(L, -2) == LUA_TSTRING;
+    const char *name = text ? lua_tostring(L, -2) : luaL_typename(L, -2);
+    size_t len = text ? lua_rawlen(L, -2) : 0, i = 0;
+    while (known[i] != NULL &&
+           (strlen(known[i]) != len || memcmp(known[i], name, len) != 0))
+      i++;
+    if (known[i] == NULL)
       luaL_argerror(L, 2, lua_pushfstring(L, "unknown option %s", name));
   }
 }
@@ -411,8 +416,8 @@ static int commit (lua_State *L) {
   if (w->lines.broken || tc_lines_commit(&w->lines) != 0)
     results = fail(L, w);
   else {
-    lua_pushinteger(L, (lua_Integer)w->lines.file.written);
-    lua_pushinteger(L, (lua_Integer)w->lines.rows);
+    tc_push_int64(L, (int64_t)w->lines.file.written);
+    tc_push_int64(L, (int64_t)w->lines.rows);
   }
   discard(L);
   return results;

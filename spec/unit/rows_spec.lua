@@ -431,6 +431,10 @@ describe("a writer", function()
     raises("zero byte", core.writer, "a\0b", {})
     raises("for csv", core.writer, path, { format = "tsv", separator = ";" })
     raises("unknown option number", core.writer, path, { "csv" })
+    -- a typo that is a part of known names, or several of them, is one all the same
+    for _, option in ipairs { "", " ", "ma", "format separator", "ator", "format\0", "typed " } do
+      raises("unknown option", core.writer, path, { [option] = true, overwrite = true })
+    end
     local writer = assert(core.writer(path, { format = "jsonl" }))
     raises("columns first", writer.row, writer, { 1 })
     raises("names", writer.columns, writer, { 1 })
