@@ -204,8 +204,7 @@ static void account (lua_State *L, tc_call *call) {
   call->counted = true;
   *bytes += reply_of(call)->body.cap;
   if (*bytes < GC_STEP) return;
-  lua_gc(L, LUA_GCSTEP, (int)(*bytes / 1024 < GC_MOST ? *bytes / 1024
-                                                      : GC_MOST));
+  tc_gc_account(L, (int)(*bytes / 1024 < GC_MOST ? *bytes / 1024 : GC_MOST));
   *bytes = 0;
 }
 
@@ -216,7 +215,7 @@ static int push_bytes (lua_State *L, const tc_buffer *b) {
 
 static int push_stream (lua_State *L, const tc_reply *r) {
   if (!r->saved) return push_bytes(L, &r->body);
-  lua_pushinteger(L, (lua_Integer)r->bytes);
+  tc_push_int64(L, (int64_t)r->bytes);
   return 1;
 }
 
@@ -375,7 +374,7 @@ static int same (lua_State *L) {
 static int bytes (lua_State *L) {
   tc_call *call = live_call(L);
   if (is_forked(call)) return forked(L, call);
-  lua_pushinteger(L, (lua_Integer)reply_of(call)->bytes);
+  tc_push_int64(L, (int64_t)reply_of(call)->bytes);
   return 1;
 }
 
@@ -398,7 +397,7 @@ static int push_info (lua_State *L, tc_call *call) {
     tc_set_text(L, "shape", tc_shape_name(call->verdict.envelope.shape));
   tc_set_flag(L, "sent", r->sent);
   tc_set_flag(L, "framed", r->framed);
-  lua_pushinteger(L, (lua_Integer)r->bytes);
+  tc_push_int64(L, (int64_t)r->bytes);
   lua_setfield(L, -2, "bytes");
   tc_set_number(L, "seconds", r->seconds);
   if (r->retry_after >= 0) tc_set_number(L, "retry_after", r->retry_after);

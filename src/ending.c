@@ -14,8 +14,8 @@
 const char *tc_phase_name (tc_phase phase) {
   static const char *const names[] = {
     "waiting for a free connection", "looking up the name", "connecting",
-    "in the TLS handshake", "sending the request", "waiting for the answer",
-    "reading the answer"
+    "asking the proxy for a tunnel", "in the TLS handshake",
+    "sending the request", "waiting for the answer", "reading the answer"
   };
   return names[phase];
 }
@@ -45,17 +45,29 @@ static bool took (CURL *c, CURLINFO info) {
   return t > 0;
 }
 
-static tc_phase find_phase (CURL *c) {
-  char *scheme = NULL;
-  long request = 0;
-  curl_easy_getinfo(c, CURLINFO_SCHEME, &scheme);
-  curl_easy_getinfo(c, CURLINFO_REQUEST_SIZE, &request);
-  if (took(c, CURLINFO_STARTTRANSFER_TIME_T)) return TC_PHASE_READ;
-  if (request > 0) return TC_PHASE_WAIT;
-  if (took(c, CURLINFO_PRETRANSFER_TIME_T)) return TC_PHASE_SEND;
-  if (took(c, CURLINFO_CONNECT_TIME_T))
-    return took(c, CURLINFO_APPCONNECT_TIME_T) ? TC_PHASE_SEND
-                                               : TC_PHASE_HANDSHAKE;
+static long request_size (CURL *c) {
+  long size = 0;
+  curl_easy_getinfo(c, CURLINFO_REQUEST_SIZE, &size);
+  return size;
+}
+
+/* Whether a byte of the request left, not only words with a proxy. On a fresh
+   connection an empty count is a proof; on one used before libcurl may have
+   sent and begun anew (reliability.md 0). */
+static bool was_sent (const tc_exchange *x) {
+  return x->ready && request_size(x->handle->curl) > x->preamble;
+}
+
+static tc_phase find_phase (const tc_exchange *x) {
+  CURL *c = x->handle->curl;
+  bool secure = strncmp(x->endpoint->settings.url, "https:", 6) == 0;
+  if (x->ready && took(c, CURLINFO_STARTTRANSFER_TIME_T)) return TC_PHASE_READ;
+  if (x->ready) return was_sent(x) ? TC_PHASE_WAIT : TC_PHASE_SEND;
+  if (request_size(c) > 0 && x->reply.proxy_status / 100 != 2)
+    return TC_PHASE_PROXY;
+  if (secure && (x->reply.proxy_status != 0 ||
+                 took(c, CURLINFO_CONNECT_TIME_T)))
+    return TC_PHASE_HANDSHAKE;
   return took(c, CURLINFO_NAMELOOKUP_TIME_T) ? TC_PHASE_CONNECT
                                              : TC_PHASE_LOOKUP;
 }
@@ -145,17 +157,9 @@ static bool lengths_differ (CURL *c) {
   return false;
 }
 
-/* whether a byte left. On a fresh connection an empty count is a proof; on
-   one used before libcurl may have sent and begun anew (reliability.md 0) */
-static bool was_sent (CURL *c) {
-  long request = 0;
-  curl_easy_getinfo(c, CURLINFO_REQUEST_SIZE, &request);
-  return request > 0;
-}
-
 /* libcurl does not tell that there was no socket */
 static const char *detail_of (const tc_exchange *x) {
-  int refused = x->endpoint->loop->refused;
+  int refused = x->handle->refused;
   return x->reply.code == CURLE_COULDNT_CONNECT && refused != 0
            ? strerror(refused) : x->handle->error;
 }
@@ -163,16 +167,19 @@ static const char *detail_of (const tc_exchange *x) {
 void tc_exchange_read (tc_exchange *x) {
   tc_reply *r = &x->reply;
   CURL *c = x->handle->curl;
-  long status = 0;
+  long status = 0, proxy = 0;
   curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
+  curl_easy_getinfo(c, CURLINFO_HTTP_CONNECTCODE, &proxy);
   r->http_status = (int)status;
-  r->sent = was_sent(c);
+  r->proxy_status = (int)proxy;
+  r->sent = was_sent(x);
   if (r->fault != TC_FAULT_NONE) {
-    r->phase = find_phase(c);
+    r->phase = find_phase(x);
     if (r->detail == NULL && detail_of(x)[0] != '\0')
       r->detail = strdup(detail_of(x));
   }
   read_headers(r, c, x->request.stream);
+  tc_endpoint_keep_cookies(x->endpoint, c);
   if (r->fault == TC_FAULT_NONE && x->request.stream && lengths_differ(c)) {
     r->fault = TC_FAULT_PROTOCOL;
     r->detail = strdup("the headers tell two different lengths");

@@ -2,7 +2,9 @@
 ** endpoint.c: one server: its fixed curl profile (reliability.md 5), its
 ** session cookies, and the handles that are used again and again.
 */
+#include <math.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -12,6 +14,7 @@
 #include "secret.h"
 
 #define IDLE_MOST 64
+#define COOKIE_MOST 8192 /* bytes of a cookie's line; libcurl takes no longer */
 #define TOKEN "Token-"
 
 /* ---- headers ---- */
@@ -23,11 +26,21 @@ static bool append (struct curl_slist **list, const char *line) {
   return true;
 }
 
+static bool has_header (const char *const *h, const char *start) {
+  for (; h != NULL && *h != NULL; h++)
+    if (strncasecmp(*h, start, strlen(start)) == 0) return true;
+  return false;
+}
+
+/* a cache between here and the server may answer with a state of long ago */
 static bool fill (struct curl_slist **list, const char *const *h, bool bare,
                   tc_content content) {
   if (content != TC_BODY_NONE && !append(list, "Expect:")) return false;
   if (content == TC_BODY_JSON &&
       !append(list, "Content-Type: application/json"))
+    return false;
+  if (!has_header(h, "Cache-Control:") &&
+      !append(list, "Cache-Control: no-cache"))
     return false;
   for (; h != NULL && *h != NULL; h++) {
     if (bare && strncasecmp(*h, TOKEN, sizeof TOKEN - 1) == 0) continue;
@@ -93,7 +106,6 @@ static const numeric profile[] = {
   { CURLOPT_NETRC, CURL_NETRC_IGNORED },
   { CURLOPT_NOSIGNAL, 1 },
   { CURLOPT_QUICK_EXIT, 1 },           /* name servers that never answer */
-  { CURLOPT_PATH_AS_IS, 1 },
   { CURLOPT_DISALLOW_USERNAME_IN_URL, 1 },
   { CURLOPT_TCP_NODELAY, 1 },
   { CURLOPT_TCP_KEEPALIVE, 1 },        /* for the calls that may be silent */
@@ -101,7 +113,7 @@ static const numeric profile[] = {
   { CURLOPT_MAXLIFETIME_CONN, 3600 },
   { CURLOPT_LOW_SPEED_LIMIT, 1 },
   { CURLOPT_HTTPGET, 1 },
-  { CURLOPT_NOPROGRESS, 1 }
+  { CURLOPT_NOPROGRESS, 0 }            /* turns are counted: see exchange.c */
 };
 
 static bool set_profile (CURL *c) {
@@ -145,18 +157,20 @@ static bool set_texts (CURL *c, const tc_settings *s, const char **why) {
          set_proxy(c, s, why);
 }
 
-static void set_callbacks (CURL *c, tc_loop *l) {
+/* a socket is closed when the handle that opened it may be gone */
+static void set_callbacks (CURL *c, tc_endpoint *e) {
   curl_easy_setopt(c, CURLOPT_OPENSOCKETFUNCTION, tc_loop_open_socket);
-  curl_easy_setopt(c, CURLOPT_OPENSOCKETDATA, l);
   curl_easy_setopt(c, CURLOPT_CLOSESOCKETFUNCTION, tc_loop_close_socket);
-  curl_easy_setopt(c, CURLOPT_CLOSESOCKETDATA, l);
+  curl_easy_setopt(c, CURLOPT_CLOSESOCKETDATA, e);
+  curl_easy_setopt(c, CURLOPT_PREREQFUNCTION, tc_exchange_ready);
   curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, tc_exchange_body);
   curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, tc_exchange_header);
+  curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, tc_exchange_progress);
 }
 
 static bool set_fixed (CURL *c, tc_endpoint *e) {
   const tc_settings *s = &e->settings;
-  set_callbacks(c, e->loop);
+  set_callbacks(c, e);
   curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, s->insecure ? 0L : 1L);
   curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, s->insecure ? 0L : 2L);
   if (s->user != NULL)
@@ -262,6 +276,9 @@ static tc_handle *new_handle (tc_endpoint *e) {
   curl_easy_setopt(h->curl, CURLOPT_PRIVATE, h);
   curl_easy_setopt(h->curl, CURLOPT_WRITEDATA, h);
   curl_easy_setopt(h->curl, CURLOPT_HEADERDATA, h);
+  curl_easy_setopt(h->curl, CURLOPT_XFERINFODATA, h);
+  curl_easy_setopt(h->curl, CURLOPT_PREREQDATA, h);
+  curl_easy_setopt(h->curl, CURLOPT_OPENSOCKETDATA, h);
   return h;
 }
 
@@ -311,6 +328,7 @@ tc_endpoint *tc_endpoint_new (tc_loop *l, const tc_settings *s,
   if (e == NULL) return NULL;
   e->refs = 1;
   e->loop = l;
+  e->due = HUGE_VAL;
   l->refs++;
   link_to_loop(e);
   e->flying_most = s->max_connections;
@@ -340,6 +358,7 @@ static void free_handles (tc_endpoint *e) {
    cannot reach a socket is given back */
 static void free_curl (tc_endpoint *e) {
   free_handles(e);
+  tc_loop_leave(e);
   if (e->jar != NULL) curl_easy_cleanup(e->jar);
   if (e->share != NULL) curl_share_cleanup(e->share);
   e->jar = NULL;
@@ -387,7 +406,7 @@ void tc_endpoint_forget_session (tc_endpoint *e) {
     curl_easy_setopt(e->jar, CURLOPT_COOKIELIST, "ALL");
 }
 
-enum { EXPIRES = 4, NAME, VALUE }; /* of the seven fields of a cookie */
+enum { COOKIE_PATH = 2, EXPIRES = 4, NAME, VALUE }; /* of a cookie's seven */
 
 /* the field as libcurl writes it, with tabs between */
 static tc_slice cookie_field (const char *line, int n) {
@@ -413,4 +432,121 @@ void tc_endpoint_cookies (tc_endpoint *e, tc_cookie_seen *see, void *to) {
     if (!is_over(at->data))
       see(to, cookie_field(at->data, NAME), cookie_field(at->data, VALUE));
   curl_slist_free_all(list);
+}
+
+/* ---- cookies that libcurl would not send back ---- */
+
+typedef struct cookie {
+  tc_slice name, value, path;
+  long long expires; /* Unix seconds, 0: with the session */
+} cookie;
+
+static tc_slice trim (const char *from, const char *end) {
+  tc_slice s;
+  while (from < end && (*from == ' ' || *from == '\t')) from++;
+  while (end > from && (end[-1] == ' ' || end[-1] == '\t')) end--;
+  s.ptr = from;
+  s.len = (size_t)(end - from);
+  return s;
+}
+
+static bool equal (tc_slice a, tc_slice b) {
+  return a.len == b.len && memcmp(a.ptr, b.ptr, a.len) == 0;
+}
+
+static bool is_word (tc_slice s, const char *word) {
+  return s.len == strlen(word) && strncasecmp(s.ptr, word, s.len) == 0;
+}
+
+/* name and value of one part of a Set-Cookie header */
+static void split (const char *part, const char *end, tc_slice *name,
+                   tc_slice *value) {
+  const char *sign = memchr(part, '=', (size_t)(end - part));
+  *name = trim(part, sign != NULL ? sign : end);
+  *value = trim(sign != NULL ? sign + 1 : end, end);
+}
+
+static void read_cookie (const char *text, cookie *c) {
+  const char *end = text + strcspn(text, ";");
+  bool aged = false;
+  memset(c, 0, sizeof *c);
+  split(text, end, &c->name, &c->value);
+  while (*end == ';') {
+    tc_slice name, value;
+    text = end + 1;
+    end = text + strcspn(text, ";");
+    split(text, end, &name, &value);
+    if (is_word(name, "path")) c->path = value;
+    else if (is_word(name, "max-age") && value.len > 0) {
+      long long age = strtoll(value.ptr, NULL, 10);
+      c->expires = age > 0 ? (long long)time(NULL) + age : 1;
+      aged = true;
+    }
+    else if (is_word(name, "expires") && !aged && value.len < 64) {
+      char date[64] = "";
+      memcpy(date, value.ptr, value.len);
+      c->expires = (long long)curl_getdate(date, NULL);
+      if (c->expires < 0) c->expires = 0; /* no date: as if there were none */
+    }
+  }
+}
+
+/* whether the one path lies below the other, or is it */
+static bool below (tc_slice path, tc_slice top) {
+  while (top.len > 0 && top.ptr[top.len - 1] == '/') top.len--;
+  return path.len >= top.len && memcmp(path.ptr, top.ptr, top.len) == 0 &&
+         (path.len == top.len || path.ptr[top.len] == '/');
+}
+
+/* a request of this client goes to the path, or below it */
+static bool is_ours (const tc_endpoint *e, tc_slice path) {
+  const char *start = strchr(strstr(e->settings.url, "://") + 3, '/');
+  tc_slice base = { start != NULL ? start : "", 0 };
+  base.len = strlen(base.ptr);
+  return path.len > 0 && path.ptr[0] == '/' &&
+         (below(base, path) || below(path, base));
+}
+
+static bool in_jar (tc_endpoint *e, const cookie *c) {
+  struct curl_slist *list = NULL;
+  bool found = false;
+  curl_easy_getinfo(e->jar, CURLINFO_COOKIELIST, &list);
+  for (struct curl_slist *at = list; at != NULL && !found; at = at->next)
+    found = equal(cookie_field(at->data, NAME), c->name) &&
+            equal(cookie_field(at->data, VALUE), c->value) &&
+            is_ours(e, cookie_field(at->data, COOKIE_PATH));
+  curl_slist_free_all(list);
+  return found;
+}
+
+/* as a line of a cookie file, for this host alone */
+static void put_in_jar (tc_endpoint *e, const cookie *c) {
+  const char *host = strstr(e->settings.url, "://") + 3;
+  bool bracket = *host == '[';
+  size_t len = strcspn(host += bracket, bracket ? "]" : ":/");
+  tc_slice root = { "/", 1 }, path = is_ours(e, c->path) ? c->path : root;
+  char line[COOKIE_MOST];
+  int n = snprintf(line, sizeof line, "%.*s\tFALSE\t%.*s\t%s\t%lld\t%.*s\t%.*s",
+                   (int)len, host, (int)path.len, path.ptr,
+                   strncmp(e->settings.url, "https:", 6) == 0 ? "TRUE" : "FALSE",
+                   c->expires, (int)c->name.len, c->name.ptr,
+                   (int)c->value.len, c->value.ptr);
+  if (n > 0 && (size_t)n < sizeof line)
+    curl_easy_setopt(e->jar, CURLOPT_COOKIELIST, line);
+  tc_wipe(line, sizeof line);
+}
+
+/* A client has one server, so a cookie that this server sets is for it. libcurl
+   drops one with a foreign Domain (of the machine behind a proxy), with Secure
+   where TLS ends at a proxy, or for a path that is not asked for: the login
+   would be lost in silence. Such a cookie is kept for this host. */
+void tc_endpoint_keep_cookies (tc_endpoint *e, CURL *c) {
+  struct curl_header *h;
+  if (e->share == NULL) return;
+  for (size_t i = 0; curl_easy_header(c, "Set-Cookie", i, CURLH_HEADER, -1,
+                                      &h) == CURLHE_OK; i++) {
+    cookie one;
+    read_cookie(h->value, &one);
+    if (one.name.len > 0 && !in_jar(e, &one)) put_in_jar(e, &one);
+  }
 }

@@ -15,6 +15,11 @@
 #define LARGE_ROOM 65536L
 #define USUAL_ROOM 16384L
 
+/* libcurl's turns without a byte of a header or a body. A reply that comes in
+   single bytes needs fewer: no server sends a header line of more than 16 KiB */
+#define MUTE_MOST (20 * 1024)
+#define EMPTY_MOST (4 * 1024 * 1024) /* bytes that unpack to nothing */
+
 /* ---- callbacks: no judgement, no Lua ---- */
 
 static tc_fault fault_of_file (int error) {
@@ -28,9 +33,39 @@ static size_t stop (tc_exchange *x, tc_fault fault, int code) {
   return 0;
 }
 
+/* The connection stands, through a proxy's tunnel and with TLS, and the request
+   is about to leave: what has been sent until now was for the proxy. */
+int tc_exchange_ready (void *handle, char *to, char *from, int to_port,
+                       int from_port) {
+  tc_exchange *x = ((tc_handle *)handle)->exchange;
+  (void)to, (void)from, (void)to_port, (void)from_port;
+  if (!x->ready)
+    curl_easy_getinfo(x->handle->curl, CURLINFO_REQUEST_SIZE, &x->preamble);
+  x->ready = true;
+  return CURL_PREREQFUNC_OK;
+}
+
+/* Called in each turn of the transfer. A server that sends for ever what is
+   neither header nor body (chunk extensions, gzip blocks that hold nothing)
+   is heard of nowhere else. */
+int tc_exchange_progress (void *handle, curl_off_t dl_total, curl_off_t dl,
+                          curl_off_t ul_total, curl_off_t ul) {
+  tc_exchange *x = ((tc_handle *)handle)->exchange;
+  (void)dl_total, (void)ul_total;
+  if (ul != x->uploaded) x->mute = 0;
+  x->uploaded = ul;
+  if (x->mute == 0) x->heard = dl;
+  if (++x->mute <= MUTE_MOST && dl - x->heard <= EMPTY_MOST) return 0;
+  stop(x, TC_FAULT_PROTOCOL, CURLE_ABORTED_BY_CALLBACK);
+  if (x->reply.detail == NULL)
+    x->reply.detail = strdup("what comes without end is no part of an answer");
+  return 1;
+}
+
 size_t tc_exchange_header (char *bytes, size_t size, size_t n, void *handle) {
   tc_exchange *x = ((tc_handle *)handle)->exchange;
   (void)bytes;
+  x->mute = 0;
   x->header_bytes += size * n;
   if (x->header_bytes > TC_HEADERS_MOST)
     return stop(x, TC_FAULT_PROTOCOL, CURLE_RECV_ERROR);
@@ -61,41 +96,49 @@ static bool is_stream (tc_exchange *x) {
 
 /* the first bytes are here: into the file with them, or is it no stream? */
 static int decide (tc_exchange *x) {
-  int error;
   x->decided = true;
-  if (!is_stream(x)) {
-    tc_file_discard(&x->file);
-    x->filing = false;
-    return 0;
-  }
-  error = tc_file_write(&x->file, x->reply.body.ptr, x->reply.body.len);
-  if (x->reply.body.len > TC_HEAD) x->reply.body.len = TC_HEAD;
-  return error;
+  if (is_stream(x))
+    return tc_file_write(&x->file, x->reply.body.ptr, x->reply.body.len);
+  tc_file_discard(&x->file);
+  x->filing = false;
+  return 0;
 }
 
-static size_t keep (tc_exchange *x, const char *bytes, size_t n) {
+static bool keep (tc_exchange *x, const char *bytes, size_t n) {
   switch (tc_buffer_add(&x->reply.body, bytes, n)) {
-    case TC_OK: break;
+    case TC_OK: return true;
     case TC_NO_MEMORY: return stop(x, TC_FAULT_MEMORY, 0);
-    case TC_TOO_LARGE: return stop(x, TC_FAULT_TOO_LARGE, 0);
+    default: return stop(x, TC_FAULT_TOO_LARGE, 0);
   }
-  if (x->filing && !x->decided && x->reply.body.len >= TC_HEAD) {
-    int error = decide(x);
-    if (error != 0) return stop(x, fault_of_file(error), error);
-  }
-  return n;
+}
+
+static bool file_is_fine (tc_exchange *x, int error) {
+  return error == 0 || stop(x, fault_of_file(error), error);
+}
+
+/* what belongs to the head that is looked at before a file is begun: always
+   as many bytes, however the network has cut them */
+static bool keep_head (tc_exchange *x, const char *bytes, size_t n) {
+  return keep(x, bytes, n) &&
+         (x->reply.body.len < TC_HEAD || file_is_fine(x, decide(x)));
 }
 
 size_t tc_exchange_body (char *bytes, size_t size, size_t n, void *handle) {
   tc_exchange *x = ((tc_handle *)handle)->exchange;
-  n *= size;
-  x->reply.bytes += n;
+  size_t all = n * size, head = 0;
+  x->mute = 0;
+  x->reply.bytes += all;
   if (is_bomb(x)) return stop(x, TC_FAULT_TOO_LARGE, 0);
-  if (x->filing && x->decided) {
-    int error = tc_file_write(&x->file, bytes, n);
-    return error == 0 ? n : stop(x, fault_of_file(error), error);
+  if (x->filing && !x->decided) {
+    head = TC_HEAD - x->reply.body.len;
+    if (head > all) head = all;
+    if (!keep_head(x, bytes, head)) return 0;
   }
-  return keep(x, bytes, n);
+  bytes += head;
+  n = all - head;
+  if (n == 0) return all;
+  return (x->filing ? file_is_fine(x, tc_file_write(&x->file, bytes, n))
+                    : keep(x, bytes, n)) ? all : 0;
 }
 
 /* ---- sinks at the end ---- */
@@ -131,7 +174,7 @@ static void land (tc_exchange *x) {
   tc_exchange_read(x);
   end_file(x);
   x->reply.seconds = tc_now() - x->started;
-  curl_multi_remove_handle(e->loop->multi, x->handle->curl);
+  curl_multi_remove_handle(e->multi, x->handle->curl);
   if (x->reply.fault != TC_FAULT_NONE) tc_loop_sweep(e->loop);
   tc_endpoint_put_back(e, x->handle);
   x->handle = NULL;
@@ -236,12 +279,17 @@ static bool set_handle (tc_handle *h, tc_exchange *x) {
   const tc_request *r = &x->request;
   h->exchange = x;
   h->error[0] = '\0';
+  h->refused = 0;
   set_headers(h, x->endpoint, r);
   set_long(h->curl, CURLOPT_TIMEOUT_MS, &h->timeout_ms,
            milliseconds(x->deadline - tc_now()));
   set_long(h->curl, CURLOPT_LOW_SPEED_TIME, &h->idle_s,
            r->silent ? 0 : x->endpoint->idle_s);
   set_long(h->curl, CURLOPT_FRESH_CONNECT, &h->fresh, r->fresh);
+  /* the next call of this kind wants a new one again: only the first of all
+     connections is kept, for the reads that follow */
+  set_long(h->curl, CURLOPT_FORBID_REUSE, &h->forbid,
+           r->fresh && tc_loop_connected(x->endpoint));
   set_long(h->curl, CURLOPT_BUFFERSIZE, &h->room,
            r->large ? LARGE_ROOM : USUAL_ROOM);
   set_most(h, x->filing ? 0 : (curl_off_t)r->max_body);
@@ -251,15 +299,16 @@ static bool set_handle (tc_handle *h, tc_exchange *x) {
 /* false: no memory; nothing has happened then */
 static bool take_off (tc_exchange *x) {
   tc_endpoint *e = x->endpoint;
-  tc_handle *h = tc_loop_mend(e->loop) ? tc_endpoint_handle(e) : NULL;
+  tc_handle *h = tc_loop_join(e) ? tc_endpoint_handle(e) : NULL;
   if (h == NULL) return false;
   x->failures = tc_curl_failures();
+  x->handle = h;
   if (!set_handle(h, x) ||
-      curl_multi_add_handle(e->loop->multi, h->curl) != CURLM_OK) {
+      curl_multi_add_handle(e->multi, h->curl) != CURLM_OK) {
+    x->handle = NULL;
     tc_endpoint_put_back(e, h);
     return false;
   }
-  x->handle = h;
   x->state = TC_FLYING;
   tc_list_add(&e->flying, x);
   e->flying_count++;
@@ -312,7 +361,9 @@ static tc_exchange *make (tc_endpoint *e, tc_request *r) {
   x->started = tc_now();
   x->deadline = x->started + r->timeout;
   x->reply.retry_after = x->reply.date = -1;
-  tc_buffer_init(&x->reply.body, r->max_body);
+  /* the head is kept in any case: it tells whether there is a file to save */
+  tc_buffer_init(&x->reply.body, r->file != NULL && r->max_body < TC_HEAD
+                                   ? TC_HEAD : r->max_body);
   e->refs++;
   return x;
 }

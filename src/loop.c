@@ -1,7 +1,8 @@
 /*
-** loop.c: drives libcurl's multi by its socket interface. Sockets of libcurl
-** stay watched while they idle in its pool: to end the watch after each
-** exchange and to begin it again would be two system calls a call.
+** loop.c: drives libcurl's multis, one an endpoint, by their socket interface:
+** so an endpoint's connections have a bound of their own and are closed with it.
+** Sockets of libcurl stay watched while they idle in its pool: to end the watch
+** after each exchange and to begin it again would be two system calls a call.
 */
 #include <errno.h>
 #include <fcntl.h>
@@ -10,6 +11,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "net.h"
@@ -17,7 +19,6 @@
 #define WANTED (TC_POLL_IN | TC_POLL_OUT)
 #define OURS 8 /* opened by us: we are told when it is closed */
 #define EVENTS 64
-#define POOL_MOST 256L
 #define RETRY_WATCH 0.05
 #define FRESH_LOOK 0.001 /* a system call before each of many calls is dear */
 #define AGES 1e9 /* seconds; what is asked for later than that never comes */
@@ -80,12 +81,13 @@ void tc_list_remove (tc_list *list, tc_exchange *x) {
 
 static bool socket_room (tc_loop *l, size_t fd) {
   size_t room = l->socket_room == 0 ? 64 : l->socket_room;
-  unsigned char *sockets;
+  tc_socket *sockets;
   if (fd < l->socket_room) return true;
   while (room <= fd) room *= 2;
-  sockets = realloc(l->sockets, room);
+  sockets = realloc(l->sockets, room * sizeof *sockets);
   if (sockets == NULL) return false;
-  memset(sockets + l->socket_room, 0, room - l->socket_room);
+  memset(sockets + l->socket_room, 0,
+         (room - l->socket_room) * sizeof *sockets);
   l->sockets = sockets;
   l->socket_room = room;
   return true;
@@ -101,28 +103,36 @@ static int new_socket (const struct curl_sockaddr *a) {
 #endif
 }
 
-curl_socket_t tc_loop_open_socket (void *loop, curlsocktype purpose,
+curl_socket_t tc_loop_open_socket (void *handle, curlsocktype purpose,
                                    struct curl_sockaddr *address) {
-  tc_loop *l = loop;
+  tc_handle *h = handle;
+  tc_endpoint *e = h->exchange->endpoint;
+  tc_loop *l = e->loop;
   int fd = new_socket(address);
   (void)purpose;
-  l->refused = fd < 0 ? errno : 0;
+  h->refused = fd < 0 ? errno : 0;
   if (fd < 0) return CURL_SOCKET_BAD;
   if (!socket_room(l, (size_t)fd)) {
     count(NULL);
     close(fd);
     return CURL_SOCKET_BAD;
   }
-  l->sockets[fd] = OURS;
+  l->sockets[fd].owner = e;
+  l->sockets[fd].state = OURS;
   tc_poller_forget(&l->poller, fd); /* a new one, whoever had the number */
   return fd;
 }
 
-int tc_loop_close_socket (void *loop, curl_socket_t fd) {
-  tc_loop *l = loop;
-  if ((size_t)fd < l->socket_room) l->sockets[fd] = 0;
-  /* explicitly: a child of ours may hold the same socket open */
+/* the watch ends explicitly: a child of ours may hold the same socket open */
+static void disown (tc_loop *l, int fd) {
+  l->sockets[fd].owner = NULL;
+  l->sockets[fd].state = 0;
   tc_poller_watch(&l->poller, fd, 0);
+}
+
+int tc_loop_close_socket (void *endpoint, curl_socket_t fd) {
+  tc_loop *l = ((tc_endpoint *)endpoint)->loop;
+  if ((size_t)fd < l->socket_room) disown(l, fd);
   return close(fd);
 }
 
@@ -136,17 +146,22 @@ static int wanted (int what) {
 }
 
 /* never fails, for a failure here would be the end of the whole multi */
-static int on_socket (CURL *curl, curl_socket_t fd, int what, void *loop,
+static int on_socket (CURL *curl, curl_socket_t fd, int what, void *endpoint,
                       void *unused) {
-  tc_loop *l = loop;
+  tc_endpoint *e = endpoint;
+  tc_loop *l = e->loop;
+  tc_socket *s;
   int want = wanted(what);
   (void)curl, (void)unused;
   if (!socket_room(l, (size_t)fd)) {
     l->missing = l->missing || want != 0;
     return 0;
   }
-  l->sockets[fd] = (unsigned char)((l->sockets[fd] & OURS) | want);
-  if (want == 0 && (l->sockets[fd] & OURS)) return 0; /* stays watched */
+  s = &l->sockets[fd];
+  if (want == 0 && s->owner != e) return 0; /* the number is another's by now */
+  s->owner = e;
+  s->state = (unsigned char)((s->state & OURS) | want);
+  if (want == 0 && (s->state & OURS)) return 0; /* stays watched */
   if (!tc_poller_watch(&l->poller, fd, want)) l->missing = true;
   return 0;
 }
@@ -156,44 +171,95 @@ static int on_socket (CURL *curl, curl_socket_t fd, int what, void *loop,
    an exchange has failed */
 void tc_loop_sweep (tc_loop *l) {
   for (size_t fd = 0; fd < l->socket_room; fd++)
-    if ((l->sockets[fd] & WANTED) == 0 &&
-        !tc_poller_holds(&l->poller, (int)fd)) {
-      l->sockets[fd] = 0;
-      tc_poller_watch(&l->poller, (int)fd, 0);
-    }
+    if ((l->sockets[fd].state & WANTED) == 0 &&
+        !tc_poller_holds(&l->poller, (int)fd))
+      disown(l, (int)fd);
 }
 
-static int on_timer (CURLM *multi, long ms, void *loop) {
-  tc_loop *l = loop;
+static int on_timer (CURLM *multi, long ms, void *endpoint) {
+  tc_endpoint *e = endpoint;
   (void)multi;
-  l->due = ms < 0 ? HUGE_VAL : ms == 0 ? 0 : tc_now() + (double)ms * 1e-3;
+  e->due = ms < 0 ? HUGE_VAL : ms == 0 ? 0 : tc_now() + (double)ms * 1e-3;
   return 0;
 }
 
-/* ---- making and ending ---- */
+/* ---- the connections of an endpoint ---- */
 
-static void set_up (tc_loop *l) {
-  curl_multi_setopt(l->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-  curl_multi_setopt(l->multi, CURLMOPT_SOCKETDATA, l);
-  curl_multi_setopt(l->multi, CURLMOPT_TIMERFUNCTION, on_timer);
-  curl_multi_setopt(l->multi, CURLMOPT_TIMERDATA, l);
-  curl_multi_setopt(l->multi, CURLMOPT_MAXCONNECTS, POOL_MOST);
-  curl_multi_setopt(l->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
+/* one end of a socketpair: a local socket without a name */
+static void close_on_exec (int fd) {
+  struct sockaddr_storage name;
+  socklen_t size = sizeof name;
+  if (fd >= 0 && getsockname(fd, (struct sockaddr *)&name, &size) == 0 &&
+      name.ss_family == AF_UNIX)
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
+
+/* libcurl 7 makes a socketpair for curl_multi_wakeup that children would
+   inherit, and tells nobody its numbers: they are the two lowest free ones */
+static CURLM *new_multi (const tc_loop *l) {
+  int a = fcntl(l->poller.fd, F_DUPFD_CLOEXEC, 0);
+  int b = fcntl(l->poller.fd, F_DUPFD_CLOEXEC, 0);
+  CURLM *multi;
+  if (a >= 0) close(a);
+  if (b >= 0) close(b);
+  multi = curl_multi_init();
+  close_on_exec(a);
+  close_on_exec(b);
+  return multi;
+}
+
+bool tc_loop_join (tc_endpoint *e) {
+  if (e->broken && e->flying.first != NULL) return false;
+  if (e->broken) tc_loop_leave(e);
+  if (e->multi != NULL) return true;
+  if ((e->multi = new_multi(e->loop)) == NULL) return false;
+  curl_multi_setopt(e->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+  curl_multi_setopt(e->multi, CURLMOPT_SOCKETDATA, e);
+  curl_multi_setopt(e->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+  curl_multi_setopt(e->multi, CURLMOPT_TIMERDATA, e);
+  curl_multi_setopt(e->multi, CURLMOPT_MAXCONNECTS, (long)e->flying_most);
+  curl_multi_setopt(e->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS,
+                    (long)e->flying_most);
+  curl_multi_setopt(e->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
+  return true;
+}
+
+void tc_loop_leave (tc_endpoint *e) {
+  tc_loop *l = e->loop;
+  if (e->multi != NULL) curl_multi_cleanup(e->multi);
+  e->multi = NULL;
+  e->due = HUGE_VAL;
+  e->broken = e->stale = false;
+  for (size_t fd = 0; fd < l->socket_room; fd++)
+    if (l->sockets[fd].owner == e) disown(l, (int)fd);
+}
+
+bool tc_loop_connected (const tc_endpoint *e) {
+  const tc_loop *l = e->loop;
+  for (size_t fd = 0; fd < l->socket_room; fd++)
+    if (l->sockets[fd].owner == e && (l->sockets[fd].state & OURS) != 0)
+      return true;
+  return false;
+}
+
+/* what is not used again is closed: the server has ended an idle connection */
+static void tidy (tc_loop *l) {
+  for (tc_endpoint *e = l->endpoints; e != NULL; e = e->next)
+    if (e->stale && e->flying.first == NULL) tc_loop_leave(e);
+}
+
+/* ---- making and ending ---- */
 
 tc_loop *tc_loop_new (void) {
   tc_loop *l;
   if (!curl_set_up() || (l = calloc(1, sizeof *l)) == NULL) return NULL;
   l->refs = 1;
-  l->due = l->queue_due = l->alarm = HUGE_VAL;
+  l->queue_due = l->alarm = HUGE_VAL;
   l->generation = fork_generation;
-  l->multi = curl_multi_init();
-  if (l->multi == NULL || !tc_poller_open(&l->poller)) {
-    if (l->multi != NULL) curl_multi_cleanup(l->multi);
+  if (!tc_poller_open(&l->poller)) {
     free(l);
     return NULL;
   }
-  set_up(l);
   return l;
 }
 
@@ -201,11 +267,8 @@ bool tc_loop_forked (const tc_loop *l) {
   return l->generation != fork_generation;
 }
 
-/* in a child the multi is left alone: to close its connections would say
-   goodbye on sockets that the parent goes on using (F37) */
 void tc_loop_release (tc_loop *l) {
   if (--l->refs > 0) return;
-  if (!tc_loop_forked(l)) curl_multi_cleanup(l->multi);
   tc_poller_close(&l->poller);
   free(l->sockets);
   free(l);
@@ -234,10 +297,11 @@ tc_exchange *tc_loop_take (tc_loop *l) {
   return x;
 }
 
-static void collect (tc_loop *l) {
+static void collect_from (tc_endpoint *e) {
   CURLMsg *m;
   int left;
-  while ((m = curl_multi_info_read(l->multi, &left)) != NULL) {
+  while (e->multi != NULL &&
+         (m = curl_multi_info_read(e->multi, &left)) != NULL) {
     CURLcode rc = m->data.result; /* m dies with the removal of its handle */
     char *handle = NULL;
     if (m->msg != CURLMSG_DONE) continue;
@@ -246,50 +310,37 @@ static void collect (tc_loop *l) {
   }
 }
 
-static bool is_flying (const tc_loop *l) {
-  for (const tc_endpoint *e = l->endpoints; e != NULL; e = e->next)
-    if (e->flying.first != NULL) return true;
-  return false;
-}
-
-bool tc_loop_mend (tc_loop *l) {
-  CURLM *fresh;
-  if (!l->broken) return true;
-  if (is_flying(l)) return false;
-  if ((fresh = curl_multi_init()) == NULL) return false;
-  curl_multi_cleanup(l->multi);
-  l->multi = fresh;
-  set_up(l);
-  tc_loop_sweep(l);
-  l->due = HUGE_VAL;
-  l->broken = false;
-  return true;
+static void collect (tc_loop *l) {
+  for (tc_endpoint *e = l->endpoints; e != NULL; e = e->next)
+    if (e->flying.first != NULL) collect_from(e);
 }
 
 /* ends all that is in flight: see act */
-static void give_up (tc_loop *l) {
-  l->broken = true;
-  for (tc_endpoint *e = l->endpoints; e != NULL; e = e->next)
-    while (e->flying.first != NULL)
-      tc_exchange_end(e->flying.first, TC_FAULT_MEMORY);
-  tc_loop_mend(l);
+static void give_up (tc_endpoint *e) {
+  e->broken = true;
+  while (e->flying.first != NULL)
+    tc_exchange_end(e->flying.first, TC_FAULT_MEMORY);
+  if (e->broken) tc_loop_leave(e);
 }
 
 /* Without memory libcurl forgets a socket or a timer, and divides by zero
    when it comes upon that socket again (7.88, singlesocket): the transfers in
    flight cannot go on, it does not tell which of them is meant, and the multi
    must not be used any more. */
-static void act (tc_loop *l, curl_socket_t fd, int mask) {
+static void act (tc_endpoint *e, curl_socket_t fd, int mask) {
   int running;
-  if (curl_multi_socket_action(l->multi, fd, mask, &running) ==
-      CURLM_OUT_OF_MEMORY)
-    give_up(l);
+  if (e->multi != NULL &&
+      curl_multi_socket_action(e->multi, fd, mask, &running) ==
+        CURLM_OUT_OF_MEMORY)
+    give_up(e);
 }
 
 static void run_timers (tc_loop *l) {
-  if (l->due > 0 && l->due > tc_now()) return;
-  l->due = HUGE_VAL;
-  act(l, CURL_SOCKET_TIMEOUT, 0);
+  for (tc_endpoint *e = l->endpoints; e != NULL; e = e->next) {
+    if (e->due > 0 && (e->due == HUGE_VAL || e->due > tc_now())) continue;
+    e->due = HUGE_VAL;
+    act(e, CURL_SOCKET_TIMEOUT, 0);
+  }
 }
 
 static void expire (tc_loop *l) {
@@ -303,7 +354,7 @@ static void expire (tc_loop *l) {
 static void watch_missing (tc_loop *l) {
   l->missing = false;
   for (size_t fd = 0; fd < l->socket_room; fd++) {
-    int want = l->sockets[fd] & WANTED;
+    int want = l->sockets[fd].state & WANTED;
     if (want != 0 && !tc_poller_watch(&l->poller, (int)fd, want))
       l->missing = true;
   }
@@ -314,8 +365,9 @@ static void watch_missing (tc_loop *l) {
 static void retire (tc_loop *l, const tc_event *event) {
   size_t fd = (size_t)event->fd;
   bool heard = (event->events & (TC_POLL_IN | TC_POLL_ERROR)) != 0;
-  if (fd < l->socket_room && (l->sockets[fd] & OURS) != 0) {
+  if (fd < l->socket_room && (l->sockets[fd].state & OURS) != 0) {
     if (heard) shutdown(event->fd, SHUT_RDWR);
+    l->sockets[fd].owner->stale = l->sockets[fd].owner->stale || heard;
   }
   else
     heard = true; /* not ours any more */
@@ -325,14 +377,14 @@ static void retire (tc_loop *l, const tc_event *event) {
 static void serve (tc_loop *l, const tc_event *event) {
   size_t fd = (size_t)event->fd;
   int mask = 0;
-  if (fd >= l->socket_room || (l->sockets[fd] & WANTED) == 0) {
+  if (fd >= l->socket_room || (l->sockets[fd].state & WANTED) == 0) {
     retire(l, event);
     return;
   }
   if (event->events & TC_POLL_IN) mask |= CURL_CSELECT_IN;
   if (event->events & TC_POLL_OUT) mask |= CURL_CSELECT_OUT;
   if (event->events & TC_POLL_ERROR) mask |= CURL_CSELECT_ERR;
-  act(l, event->fd, mask);
+  act(l->sockets[fd].owner, event->fd, mask);
 }
 
 /* false: a signal came, which somebody above may want to hear of */
@@ -349,14 +401,17 @@ static bool turn (tc_loop *l, double seconds) {
   run_timers(l);
   if (l->missing) watch_missing(l);
   collect(l);
+  tidy(l);
   expire(l);
   if (l->alarm < HUGE_VAL && l->alarm <= tc_now()) l->alarm = HUGE_VAL;
   return quiet;
 }
 
 double tc_loop_timeout (const tc_loop *l) {
-  double due = l->due < l->queue_due ? l->due : l->queue_due, rest;
+  double due = l->queue_due, rest;
   if (l->done.first != NULL) return 0;
+  for (const tc_endpoint *e = l->endpoints; e != NULL; e = e->next)
+    if (e->due < due) due = e->due;
   if (l->missing && tc_now() + RETRY_WATCH < due) return RETRY_WATCH;
   if (due == HUGE_VAL) return -1;
   rest = due - tc_now();
@@ -373,6 +428,7 @@ static void arm (tc_loop *l) {
 void tc_loop_kick (tc_loop *l) {
   run_timers(l);
   collect(l);
+  tidy(l);
   arm(l);
 }
 

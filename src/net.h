@@ -27,15 +27,16 @@ typedef enum tc_state {
   TC_TAKEN
 } tc_state;
 
-/* a curl handle with its options set, used again and again. Next to it what
-   was set last, so that only what differs is set anew */
+/* A curl handle with its options set, used again and again. Next to it what
+   was set last, so that only what differs is set anew. */
 typedef struct tc_handle {
   CURL *curl;
   tc_exchange *exchange;
   struct tc_handle *next;
   const struct curl_slist *headers;
   const char *verb;
-  long timeout_ms, idle_s, fresh, room;
+  long timeout_ms, idle_s, fresh, forbid, room;
+  int refused;           /* errno of its last socket, 0: it was opened */
   curl_off_t most;
   char error[CURL_ERROR_SIZE];
 } tc_handle;
@@ -50,6 +51,11 @@ struct tc_exchange {
   size_t header_bytes;
   int tag;
   unsigned failures;  /* count of failed allocations when it started */
+  bool ready;         /* the connection stands: the request itself may leave */
+  long preamble;      /* bytes sent before that, to a proxy */
+  unsigned mute;      /* turns since the last byte of a header or a body */
+  curl_off_t heard;   /* bytes of the packed body until then */
+  curl_off_t uploaded;
   bool filing;        /* the file is open */
   bool decided;       /* where the body goes: reply.body until then */
   tc_file file;
@@ -63,6 +69,10 @@ typedef struct tc_headers {
 
 struct tc_endpoint {
   tc_loop *loop;
+  CURLM *multi;         /* its connections; NULL while it has none */
+  double due;           /* when libcurl wants a call; HUGE_VAL: never */
+  bool broken;          /* the multi is to be replaced: see act in loop.c */
+  bool stale;           /* an idle connection has ended: see tidy in loop.c */
   tc_endpoint *next, *prev; /* in the loop */
   int refs;
   bool closed;
@@ -79,18 +89,19 @@ struct tc_endpoint {
   char *host;
 };
 
+typedef struct tc_socket {
+  tc_endpoint *owner;   /* NULL: not a socket of ours */
+  unsigned char state;  /* wanted events, and OURS */
+} tc_socket;
+
 struct tc_loop {
-  CURLM *multi;
   tc_poller poller;
   int refs;
   unsigned generation;     /* of forks, when it was made */
-  unsigned char *sockets;  /* by descriptor: wanted events, and OURS */
+  tc_socket *sockets;      /* by descriptor */
   size_t socket_room;
-  int refused;             /* errno of the last socket, 0: it was opened */
   bool missing;            /* a socket could not be watched: try again */
-  bool broken;             /* the multi is to be replaced: see act */
   bool watched;            /* somebody else waits on the descriptor */
-  double due;              /* when libcurl wants a call; HUGE_VAL: never */
   double queue_due;        /* first deadline among those that wait */
   double alarm;            /* asked for by a host; HUGE_VAL: none */
   double looked;           /* when events were last asked for */
@@ -108,16 +119,26 @@ void tc_list_remove (tc_list *list, tc_exchange *x);
 void tc_loop_look (tc_loop *l, double now);
 void tc_loop_kick (tc_loop *l); /* let libcurl begin; tell what has ended */
 void tc_loop_sweep (tc_loop *l); /* an exchange has failed */
-bool tc_loop_mend (tc_loop *l);  /* fit for use again; false: no memory */
+/* Sees that the endpoint has a multi to add a transfer to; false: no memory. */
+bool tc_loop_join (tc_endpoint *e);
+/* Closes all connections of the endpoint, none of which may be in use. */
+void tc_loop_leave (tc_endpoint *e);
+bool tc_loop_connected (const tc_endpoint *e); /* a connection is open */
 void tc_loop_deliver (tc_loop *l, tc_exchange *x); /* it has ended */
-curl_socket_t tc_loop_open_socket (void *loop, curlsocktype purpose,
+curl_socket_t tc_loop_open_socket (void *handle, curlsocktype purpose,
                                    struct curl_sockaddr *address);
-int tc_loop_close_socket (void *loop, curl_socket_t fd);
+int tc_loop_close_socket (void *endpoint, curl_socket_t fd);
 
 tc_handle *tc_endpoint_handle (tc_endpoint *e); /* NULL: no memory */
 void tc_endpoint_put_back (tc_endpoint *e, tc_handle *h);
 void tc_endpoint_landed (tc_endpoint *e); /* an exchange flies no more */
+/* Keeps the reply's cookies that libcurl would not send back (see there). */
+void tc_endpoint_keep_cookies (tc_endpoint *e, CURL *c);
 
+int tc_exchange_ready (void *handle, char *to, char *from, int to_port,
+                       int from_port);
+int tc_exchange_progress (void *handle, curl_off_t dl_total, curl_off_t dl,
+                          curl_off_t ul_total, curl_off_t ul);
 size_t tc_exchange_header (char *bytes, size_t size, size_t n, void *handle);
 size_t tc_exchange_body (char *bytes, size_t size, size_t n, void *handle);
 const char *tc_curl_header (CURL *c, const char *name);

@@ -33,6 +33,7 @@ typedef enum tc_phase {
   TC_PHASE_QUEUE,
   TC_PHASE_LOOKUP,
   TC_PHASE_CONNECT,
+  TC_PHASE_PROXY,
   TC_PHASE_HANDSHAKE,
   TC_PHASE_SEND,
   TC_PHASE_WAIT,
@@ -75,6 +76,7 @@ typedef struct tc_reply {
   int code;          /* libcurl's, or errno for TC_FAULT_IO */
   char *detail;      /* what libcurl or the system said; may be NULL */
   int http_status;
+  int proxy_status;  /* of the reply to CONNECT; 0: there was none */
   bool sent;         /* a byte of the request left, or may have left */
   bool framed;       /* the body's end was announced, not only a closed line */
   bool to_file;      /* a file was asked for */

@@ -194,10 +194,16 @@ static void judge_reply (tc_verdict *v, const tc_service *s,
     judge_document(v, s, op, r->http_status);
 }
 
+/* for good: wrong credentials, or a target that it does not allow */
+static bool proxy_refused (const tc_reply *r) {
+  return r->phase == TC_PHASE_PROXY && r->proxy_status >= 300 &&
+         !passing(r->proxy_status);
+}
+
 static void judge_fault (tc_verdict *v, const tc_reply *r) {
   bad(v, tc_fault_kind(r->fault), r->sent ? "unknown" : "not_sent", NULL);
-  v->retryable = r->fault == TC_FAULT_NETWORK ||
-                 r->fault == TC_FAULT_TIMEOUT;
+  v->retryable = (r->fault == TC_FAULT_NETWORK ||
+                  r->fault == TC_FAULT_TIMEOUT) && !proxy_refused(r);
 }
 
 void tc_judge (tc_verdict *v, const tc_service *s, const tc_operation *op,

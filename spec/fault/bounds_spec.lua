@@ -129,6 +129,43 @@ describe("a bounded client", function()
     against({ { "read" }, { "repeat", interim:rep(1000), 10000 } }, "protocol")
   end)
 
+  -- all that is neither header nor body, of a call that may rightly be silent for long
+  local CHUNKED = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
+  local FLOODS = {
+    ["a chunk's extension"] = { CHUNKED .. "\r\n5;", ("x"):rep(65536) },
+    ["trailers"] = { CHUNKED .. "\r\n0\r\n", ("X-Y: z\r\n"):rep(8192) },
+    ["a trailer"] = { CHUNKED .. "\r\n0\r\nX-Y: ", ("z"):rep(65536) },
+    ["a chunk's length"] = { CHUNKED .. "\r\n", ("0"):rep(65536) },
+    ["gzip that holds nothing"] = {
+      CHUNKED .. "Content-Encoding: gzip\r\n\r\na\r\n\31\139\8\0\0\0\0\0\0\3\r\n",
+      ("ff\r\n" .. ("\0\0\0\255\255"):rep(51) .. "\r\n"):rep(250) },
+    ["interim replies"] = { "", ("HTTP/1.1 103 Early Hints\r\n\r\n"):rep(2000) },
+    ["the status line"] = { "HTTP/1.1 200 ", ("O"):rep(65536) },
+  }
+  for name, flood in pairs(FLOODS) do
+    it("is not kept busy by what has no end: " .. name, function()
+      for _, ask in ipairs { wire.read, wire.submit } do
+        fs:script { { times = 1, { "read" }, { "send", flood[1] },
+                      { "repeat", flood[2], 1000000 } },
+                    default = { { "read" }, { "send", GOOD } } }
+        local value, err = ask(client, { timeout = 100 })
+        assert.is_nil(value)
+        assert.equal("protocol", err.kind, tostring(err.message))
+        assert.equal(ask == wire.submit and "unknown" or nil, err.outcome)
+        assert.is_true(assert(wire.read(client)).ok)
+      end
+    end)
+  end
+
+  it("takes what comes in single bytes, heard of at the end of a line only", function()
+    local reply = "HTTP/1.1 200 OK\r\nX-Long: " .. ("y"):rep(2000) .. "\r\n"
+      .. "Transfer-Encoding: chunked\r\n\r\n"
+      .. ("%x;ext=%s\r\n"):format(#fault.envelope { ok = true }, ("e"):rep(500))
+      .. fault.envelope { ok = true } .. "\r\n0\r\n\r\n"
+    fs:script { default = { { "read" }, { "drip", reply, 1, 0 } } }
+    assert.is_true(assert(wire.read(client)).ok)
+  end)
+
   it("takes a few interim replies as they are meant", function()
     fs:script { default = { { "read" }, { "send", ("HTTP/1.1 103 Early Hints\r\n\r\n"):rep(3) },
                             { "send", GOOD } } }
