@@ -114,7 +114,8 @@ describe("a session cookie", function()
 
   it("of odd forms does no harm", function()
     local client = named()
-    sent_back(client, { "", "=", ";", "a", "=x; Domain=y", "a=\tb; Domain=z", "b=" .. ("x"):rep(5000),
+    sent_back(client, { "", "=", ";", "a", "=x; Domain=y", "a=\tb; Domain=z",
+      "b=" .. ("x"):rep(5000),
       "c=" .. ("y"):rep(9000) .. "; Domain=q.example", "d=1; Path", "e=1; Path=; Max-Age=;Expires=",
       "f=1; Expires=" .. ("z"):rep(200), ("g"):rep(4000) .. "=1; Domain=w.example", "h=1;;;;",
       "i=1; Max-Age=99999999999999999999; Domain=w.example" })

@@ -88,6 +88,22 @@ describe("a call in flight", function()
     calls[2]:cancel()
   end)
 
+  it("does not start a collector that the user has stopped", function()
+    fs:script { default = { { "read" }, { "send", fault.linkis { text = ("x"):rep(100000) } } } }
+    local client = wire.linkis(fs.url)
+    local kept = setmetatable({}, { __mode = "k" })
+    collectgarbage()
+    collectgarbage "stop"
+    kept[{}] = true
+    for _ = 1, 12 do assert(wire.read(client)) end
+    for i = 1, 100000 do kept.last = { i } end
+    kept.last = nil
+    local still = next(kept) ~= nil
+    collectgarbage "restart"
+    assert.is_true(still)
+    client:close()
+  end)
+
   it("that ends at our own wish makes the descriptor readable", function()
     local fine, cqueues = pcall(require, "cqueues")
     if not fine then return pending "cqueues is not here" end

@@ -81,6 +81,11 @@ describe("a submit", function()
       { fault.linkis(nil, { status = 1, message = "no such engine" }), "rejected" },
       { fault.linkis(nil, { status = -1, http = 401, message = "please login" }), "rejected" },
       { fault.http(429, "slow down"), "rejected" },
+      { fault.http(408, "<html>timeout</html>"), "unknown" }, -- it may have been acted upon
+      { fault.boot(408), "unknown" },
+      { fault.linkis(nil, { status = 401, message = "please login" }), "rejected" },
+      { fault.http(200, '{"status":0,"success":false,"message":"no","data":{"taskID":5}}'),
+        "rejected" },
       { fault.boot(404, "/api/rest_j/v1/entrance/submit"), "rejected" },
       { fault.http(502, "<html>bad gateway</html>"), "unknown" },
       { fault.http(503, ""), "unknown" },
@@ -95,6 +100,7 @@ describe("a submit", function()
       local value, err = wire.submit(wire.linkis(fs.url))
       assert.is_nil(value, case[1])
       assert.equal(case[2], err.outcome, case[1])
+      assert.is_false(err.retryable, case[1]) -- whatever may be done about it, not the same again
       assert.equal(1, #fs:requests "^POST")
     end
   end)

@@ -181,6 +181,37 @@ describe("a client", function()
     holds(raised(core.client, "linkis", { url = NOBODY }), "#3")
   end)
 
+  it("refuses a URL whose path has dots that readers resolve in different ways", function()
+    for _, path in ipairs { "/..", "/.", "/a/..", "/a/../b", "/./b", "/%2e%2E/b", "/a/.%2e",
+      "/%2E" } do
+      holds(raised(client, { url = NOBODY .. path }), "'..' and '.'")
+    end
+    for _, path in ipairs { "/a..b", "/...", "/.well-known/x", "/..x/y" } do
+      assert(client { url = NOBODY .. path }):close()
+    end
+  end)
+
+  it("knows this machine by its address, not by how a name begins", function()
+    for _, host in ipairs { "localhost", "LocalHost", "127.0.0.1", "127.255.1.2", "127.1", "0x7f.1",
+      "0177.0.0.1", "2130706433", "::1", "[::1]", "[0:0:0:0:0:0:0:1]", "[::ffff:127.0.0.1]",
+      "[::FFFF:7f00:1]" } do
+      assert.is_true(core.loopback(host), host)
+    end
+    for _, host in ipairs { "", "127.0.0.1.evil.com", "127.evil.example", "localhost.evil",
+      "localhost.", "127.0.0.1.", "1.127.0.0", "128.0.0.1", "10.0.0.1", "0.0.0.0", "[::]", "[::2]",
+      "[::ffff:10.0.0.1]", "[::ffff:128.0.0.1]", "[fe80::1]", "2130706432.1", "127.0.0.1\0.evil",
+      "127.0.0.1 ", ("1"):rep(500), "[::1].evil", "[]" } do
+      assert.is_false(core.loopback(host), host)
+    end
+  end)
+
+  it("does not take an option that libcurl refuses for a matter of TLS", function()
+    local c, err = client { user_agent = ("x"):rep(8000001) }
+    assert.is_nil(c)
+    assert.equal("unsupported", err.kind)
+    holds(err.message, "user_agent")
+  end)
+
   it("says which file it cannot read", function()
     for _, name in ipairs { "ca_file", "cert", "key" } do
       local c, err = client { [name] = "/nonexistent/x.pem" }
@@ -235,6 +266,19 @@ describe("start", function()
     holds(raised(c.start, c, "get", { id = "1", body = "{}" }), "unknown argument 'body'")
     holds(raised(c.start, c, "openLog", { path = "a\0b" }), "NUL")
     holds(raised(c.start, c, "get", 1), "table")
+  end)
+
+  it("takes further form fields, but none that has a place of its own", function()
+    local lindorm = assert(core.client("lindorm", { url = NOBODY }, {}))
+    local function create(extra)
+      return lindorm:check("create", { src = "a", dst = "b", readerConfig = "{}",
+                                       writerConfig = "{}", instances = 1, extra = extra })
+    end
+    holds(create { other = "x" }, "&other=x")
+    for _, name in ipairs { "src", "dst", "readerConfig", "writerConfig", "driverSpec",
+      "instances", "fileType", "sparkAdditionalParams", "extra" } do
+      holds(raised(create, { [name] = "c" }), "which has a place of its own")
+    end
   end)
 
   it("names the option that is wrong", function()

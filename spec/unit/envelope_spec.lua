@@ -37,9 +37,22 @@ describe("Linkis", function()
   it("knows a missing login by -1 or 401", function()
     check(LOGIN, 401, { ok = false, login = true })
     check(LOGIN, 200, { ok = false, login = true })
+    check('{"method":null,"status":401,"message":"please login","data":{}}', 200,
+      { ok = false, login = true })
+    check('{"method":null,"status":401,"message":"please login","data":[]}', 200,
+      { shape = "gateway", ok = false, login = true })
     check('{"status":1,"message":"x","data":{}}', 401, { login = true })
     check('{"status":0,"message":"x","data":{}}', 401, { ok = true, login = false })
     check("", 401, { login = true })
+  end)
+
+  it("says no where success says no, whatever the status", function()
+    for _, no in ipairs { "false", '"false"', '"FALSE"', "null", "0", "{}" } do
+      check('{"method":"/x","status":0,"success":' .. no .. ',"message":"no","data":{}}', 200,
+        { ok = false })
+    end
+    check('{"method":"/x","status":0,"success":true,"message":"OK","data":{}}', 200, { ok = true })
+    check('{"method":"/x","status":1,"success":true,"message":"no","data":{}}', 200, { ok = false })
   end)
 
   it("tells a warning from an error", function()

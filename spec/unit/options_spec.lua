@@ -1,5 +1,6 @@
 -- Wrong arguments: what is said about them, and at whose line.
 
+local core = require "taskclient.core"
 local options = require "taskclient.options"
 local taskclient = require "taskclient"
 
@@ -53,6 +54,56 @@ describe("a proxy", function()
       assert(taskclient.linkis { url = "http://127.0.0.1:1", proxy = proxy }):close()
     end
   end)
+end)
+
+describe("a secret in plain HTTP", function()
+  local function client(opts)
+    opts.user = opts.user or "a"
+    return taskclient.linkis(opts)
+  end
+
+  -- url, proxy
+  local OPEN = {
+    { "http://10.0.0.1:9001" }, { "http://127.evil.example" }, { "http://127.0.0.1.evil.com:9001" },
+    { "http://localhost.evil" }, { "http://[::2]:9001" }, { "HTTP://linkis" },
+    { "http://127.0.0.1:9001", "http://10.0.0.1:3128" },
+    { "http://127.0.0.1:9001", "http://127.0.0.1:x@10.0.0.1:3128" },
+    { "http://[::1]:9001", "socks5h://proxy:1080" },
+  }
+  local CLOSED = {
+    { "https://10.0.0.1:9001" }, { "http://127.1:9001" }, { "http://0x7f.1/" },
+    { "http://[::1]:9001" }, { "http://[::ffff:127.0.0.1]" }, { "http://LOCALHOST:9001" },
+    { "http://2130706433:9001/x" }, { "http://127.0.0.1:9001", "http://u:p@[::1]:3128" },
+    { "https://127.0.0.1:9001", "http://10.0.0.1:3128" },
+  }
+
+  for what, secret in pairs {
+    ["a password"] = { password = "p" }, ["a token"] = { token = "t" },
+    ["a cookie"] = { cookies = { ticket = "c" } },
+    ["a secret header"] = { headers = { { "X-Key", core.secret "h" } } },
+  } do
+    it("is told, or refused, by the addresses it goes to: " .. what, function()
+      local told
+      local function opts(case, allowed)
+        told = false
+        local out = { url = case[1], proxy = case[2], allow_plaintext = allowed,
+                      log = function(_, event) told = told or event.what == "plaintext" end }
+        for name, value in pairs(secret) do out[name] = value end
+        return out
+      end
+      for _, case in ipairs(OPEN) do
+        local ok, err = pcall(client, opts(case, false))
+        assert.is_false(ok, case[1])
+        assert.truthy(tostring(err):find("over http", 1, true), err)
+        client(opts(case)):close()
+        assert.is_true(told, case[1])
+      end
+      for _, case in ipairs(CLOSED) do
+        client(opts(case, false)):close()
+        assert.is_false(told, case[1])
+      end
+    end)
+  end
 end)
 
 describe("a wrong argument", function()
