@@ -25,7 +25,8 @@ local function remember(job, entry)
 end
 M.remember = remember
 
---- One look at the job: `{state=, native=, progress=, info=, err=}`. An end that
+--- One look at the job: `{state=, native=, progress=, info=, err=}`, and `note=`, a few words,
+--- where the state is not all there is to say. An end that
 --- was seen once is not asked for again.
 ---@param opts table|nil deadline (monotonic seconds)
 ---@return table entry
@@ -68,6 +69,7 @@ function Job:__tostring()
   elseif state == "unknown" then
     state = "unknown: " .. tostring(last.native)
   end
+  if last.note then state = state .. ", " .. last.note end
   return ("%s job %s (%s)"):format(fields.client.service, fields.id, state)
 end
 

@@ -107,14 +107,16 @@ local function live_progress(client, exec)
   return live_progress(client, exec)
 end
 
---- How far the task is: fraction, and while it runs stages and resources.
----@return table|nil progress {fraction=, state=, stages=, resources=}
+--- How far the task is: fraction, and while it runs stages and resources. `note`: the entrance
+--- of a task that waits or runs is gone, so that nobody works at it; `job:abort()` ends it.
+---@return table|nil progress {fraction=, state=, stages=, resources=, note=}
 ---@return table|nil err
 function Job:progress()
   local entry = history.glance(self.client, self.id)
   if entry.err then return nil, entry.err end
   heartbeat.note(self, job_module.remember(self, entry))
-  local progress = { fraction = entry.progress, state = entry.state, stages = {} }
+  local progress = { fraction = entry.progress, state = entry.state, stages = {},
+    note = entry.note }
   local exec = history.current(self, entry.stronger)
   if entry.state ~= "running" or not exec then return progress end
   local data = live_progress(self.client, exec)
@@ -128,7 +130,8 @@ end
 --- Stops the task and says what really happened. One that goes on though history calls it
 --- cancelled is killed again.
 ---@return table|nil what one of `killed`, `forced` (only the record was changed), `ended` (it had
----   ended before) is true; `state`; `confirmed`: job history and the entrance both say the end
+---   ended before) is true; `state`; `confirmed`: job history and the entrance both say the end;
+---   `entrance_gone`: nobody worked at it any more, and its record was all there was to end
 ---@return table|nil err
 function Job:abort() return abort.one(self) end
 

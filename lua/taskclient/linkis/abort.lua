@@ -21,6 +21,7 @@ local SETTLED_WITHIN = 15 -- seconds history and the entrance have to show the e
 local ABSENT_AFTER = 2 -- seconds without an address /status, which a proxy may lack for a moment
 local KILL_AGAIN = 1 -- seconds after which a task that goes on is killed once more
 local KILLED = 31001 -- the error number of a task that was killed
+local HOMELESS_FOR = 2 -- seconds a task must have been without an entrance
 local HEAD = 200 -- lines in which a log names its task
 
 local function now_in(seconds) return core.now() + seconds end
@@ -83,6 +84,16 @@ local function record_of(job, deadline)
   end
 end
 
+local kill_record -- of a task without an entrance; below
+
+-- Whether the task has been without an entrance for so long that it is no moment on its way.
+local function is_homeless(job, record)
+  local fields = core.fields(job)
+  local homeless = history.is_homeless(record.strongerExecId, record.instance)
+  fields.homeless = homeless and (fields.homeless or core.now()) or nil
+  return homeless and core.now() - fields.homeless >= HOMELESS_FOR
+end
+
 -- Asks history until it shows where the task is, or its end. One that it calls cancelled may
 -- go on at its entrance all the same: that is looked at, and not history alone.
 local function locate(job)
@@ -100,6 +111,7 @@ local function locate(job)
       return nil, ended(job, entry)
     end
     if exec then return exec, nil, nil, record end
+    if is_homeless(job, record) then return nil, kill_record(job, record) end
     if core.now() >= deadline then break end
     host.current(fields.client).sleep(0.5)
   end
@@ -232,6 +244,33 @@ local function after_failure(job, err, exec)
   return nil, err
 end
 
+-- An execID that leads to no job, so that a kill by it and a task id changes that task's record
+-- alone: the record's own one, which has no entrance, without what may be the name of a job.
+local function exec_of_none(exec)
+  local app = (history.text(exec) or ""):match "^exec_id(%d%d%d)000"
+  return app and exec:sub(1, 13 + tonumber(app)) .. "null" or nil
+end
+
+-- Ends a task that no entrance has: its record is all that is left of it. Gateways of 1.5 to 1.8
+-- take a task id in place of an execID.
+kill_record = function(job, record)
+  local client = job.client
+  if not is_ours(client, record) then
+    return nil, failure.new("service", "the task's entrance is gone, and it is another user's; "
+      .. "nothing was stopped", { operation = "kill", job_id = job.id, retryable = false,
+        outcome = "not_sent" })
+  end
+  local id, none = history.id_text(job.id), exec_of_none(record.strongerExecId)
+  local call, data, err = send_kill(client, id, job.id)
+  if not data and none and err.outcome == "rejected" then
+    call, data, err = send_kill(client, none, job.id)
+  end
+  if not data then return after_failure(job, err) end
+  local what = result_of(job, call:info().message, settled(job, SETTLED_WITHIN))
+  what.entrance_gone = true
+  return what
+end
+
 --- Stops one task.
 ---@param job userdata
 ---@return table|nil what `killed`, `forced` (only the record was changed, the engine may go on)
@@ -264,6 +303,7 @@ local function group(jobs, entries, results)
     local entry = entries[i]
     local record = entry.info
     local err = record and strange(job, record)
+    if record then is_homeless(job, record) end -- notes the moment, for all of them at once
     local exec = record and not job_module.ENDED[entry.state] and target(job, record)
     local entrance = exec and is_ours(job.client, record) and history.entrance(exec)
     if err then

@@ -229,14 +229,31 @@ function M.get(client, id, opts)
   return M.record(task)
 end
 
+--- Whether no entrance has a task. What an entrance had still queued when it was stopped in good
+--- order stands so for ever; a task that another entrance is to take over, for a while.
+---@param exec any the record's strongerExecId
+---@param instance any its instance
+---@return boolean
+function M.is_homeless(exec, instance)
+  return instance == "" or M.text(exec) ~= nil and exec:match "^exec_id%d%d%d000" ~= nil
+end
+
+local HOMELESS = "its entrance is gone"
+
+local function with_note(entry, exec, instance)
+  local open = entry.state == "queued" or entry.state == "running"
+  entry.note = open and M.is_homeless(exec, instance) and HOMELESS or nil
+  return entry
+end
+
 --- What a record says, as the entry of a poll.
 ---@param task table
 ---@return table entry
 function M.entry(task)
-  return {
+  return with_note({
     state = M.state(task.status), native = M.text(task.status),
     progress = M.fraction(task.progress), info = M.record(task),
-  }
+  }, task.strongerExecId, task.instance)
 end
 
 local PICK -- made at first use
@@ -248,17 +265,17 @@ local PICK -- made at first use
 ---@return table entry `stronger` (the execID as sent) and `creator` beside the usual members
 function M.glance(client, id, opts)
   PICK = PICK or core.picker { "task.status", "task.progress", "task.strongerExecId",
-    "task.requestApplicationName", "task.taskID" }
-  local _, ok, status, progress, exec, creator, said = request.send(client, "get",
+    "task.requestApplicationName", "task.taskID", "task.instance" }
+  local _, ok, status, progress, exec, creator, said, instance = request.send(client, "get",
     { id = M.id_text(id) }, { pick = PICK, deadline = opts and opts.deadline })
   if not ok then return { err = with_id(status, id) } end
   if status == nil then return { err = M.without_task(id) } end
   local strange = M.strange(said, id)
   if strange then return { err = strange } end
-  return {
+  return with_note({
     state = M.state(status), native = M.text(status), progress = M.fraction(progress),
     stronger = exec, creator = M.text(creator),
-  }
+  }, exec, instance)
 end
 
 --- One look at a job.

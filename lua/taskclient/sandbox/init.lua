@@ -161,7 +161,12 @@ end
 
 ---The entrance process ends and comes back: its unfinished jobs become Cancelled, its execIDs
 ---start from 0 again.
-function Sandbox:restart_entrance() control(self, "restart_entrance") end
+---@param opts? table clean = true: it was stopped in good order, as at an upgrade; what it had
+---  queued stays Inited for ever, with no instance and no source
+function Sandbox:restart_entrance(opts)
+  opts = checks.check("restart_entrance", opts, { clean = "boolean" })
+  control(self, "restart_entrance", { clean = opts.clean or false })
+end
 
 ---The idle consumers are cleared: execIDs of finished jobs find an empty slot (linkis-wire 3.3).
 function Sandbox:evict() control(self, "evict") end

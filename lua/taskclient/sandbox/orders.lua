@@ -40,9 +40,16 @@ function orders.set(state, data)
   poke(state)
 end
 
-function orders.restart_entrance(state)
+-- What a stop in good order leaves of a task that was queued: a row that nobody works at, without
+-- instance and source.
+local ORPHAN = [[UPDATE task SET entrance = '', source = 'null', mem_status = 'Cancelled',
+  params = json_remove(params, '$.configuration.runtime.source')
+  WHERE entrance = ? AND status = 'Inited' AND mem_status = 'Inited']]
+
+function orders.restart_entrance(state, data)
   raise(state, "entrance_restart")
   for _, entrance in ipairs(state:settings().entrances) do
+    if data and data.clean then state:run(ORPHAN, entrance) end
     commanded(state, "cancel_all", { entrance = entrance })
     wait_for("restart", function()
       return not state:row("SELECT 1 AS x FROM task WHERE entrance = ? AND mem_status NOT IN "

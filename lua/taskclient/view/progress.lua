@@ -120,6 +120,16 @@ local function words(bar)
   return table.concat(list, ", ")
 end
 
+-- What is to say beside the states.
+local function notes(bar)
+  if bar.total == 1 then return bar.last and bar.last.note and ", " .. bar.last.note or "" end
+  local n, note = 0, nil
+  for _, progress in each(bar.jobs) do
+    if progress.note then n, note = n + 1, progress.note end
+  end
+  return n > 0 and (", of %d: %s"):format(n, note) or ""
+end
+
 -- Why nothing is heard, while that is so, and since when where that is long.
 local function trouble(bar)
   local last = bar.last
@@ -134,7 +144,7 @@ local function text_of(bar)
   local elapsed, part = core.now() - bar.started, share(bar)
   local percent = part and string.format(" %3d%%", math.floor(part * 100)) or ""
   local left = bar.done == bar.total and "" or estimate(part, elapsed)
-  local rest = words(bar) .. "  " .. clock(elapsed) .. (trouble(bar) or left)
+  local rest = words(bar) .. notes(bar) .. "  " .. clock(elapsed) .. (trouble(bar) or left)
   return subject(bar), percent, rest, part
 end
 
@@ -188,7 +198,7 @@ local function count(bar, job, progress)
   if not ENDED[progress.state] then bar.reached = progress.fraction end
   bar.done, bar.total = progress.done, progress.total
   local changed = not before or before.state ~= progress.state
-    or (before.err == nil) ~= (progress.err == nil)
+    or (before.err == nil) ~= (progress.err == nil) or before.note ~= progress.note
   bar.job, bar.last = job, progress
   return changed
 end

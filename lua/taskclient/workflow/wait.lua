@@ -19,7 +19,8 @@ M.options = {
 ---@field poll? number|fun(attempt: integer, elapsed: number): number seconds between two looks
 ---  (default: 1 growing to 10 for Linkis, to 30 for Lindorm, ±20 %)
 ---@field on_progress? fun(job, progress) at every look; progress: fraction, state, elapsed,
----   done, total; err while the server gives no answer, beside the last known state
+---   done, total; note where the state is not all (the job's entrance is gone); err while the
+---   server gives no answer, beside the last known state
 ---@field on_log? fun(job, line: string, note: table) note: level, late; of a log that cannot be
 ---   had to its end the err stands beside "succeeded"
 ---@field on_state? fun(job, state: string, native: string) at every change
@@ -45,18 +46,35 @@ local function begin(where, jobs, opts)
   return w
 end
 
+-- What was last noted of jobs: of one it stands in its printed form.
+local function notes_of(items)
+  local counts, texts = {}, {}
+  for _, item in ipairs(items) do
+    if item.note then
+      if not counts[item.note] then texts[#texts + 1] = item.note end
+      counts[item.note] = (counts[item.note] or 0) + 1
+    end
+  end
+  if #items == 1 then return "", texts[1] end
+  for i, text in ipairs(texts) do texts[i] = ("; of %d: %s"):format(counts[text], text) end
+  return table.concat(texts), texts[1]
+end
+
 --- The error of a watch whose deadline has come; `delayed`: what is still to be submitted.
 function M.timeout(w, delayed)
   local cause
   for _, item in ipairs(w.items) do cause = cause or item.last_err end
   for _, item in ipairs(delayed or {}) do cause = cause or item.err end
   local only = #w.items == 1 and w.items[1].job
-  local text = ("%s not ended within %g s%s%s%s"):format( -- an unknown one is not said to go on
+  local notes, noted = notes_of(w.items)
+  local text = ("%s not ended within %g s%s%s%s%s"):format( -- an unknown one is not said to go on
     only and tostring(only) .. " has" or #w.items .. " jobs have", w.opts.timeout,
-    not only and " and go on" or cause and cause.vanished and "" or " and goes on",
+    not only and " and go on" or (noted or cause and cause.vanished) and "" or " and goes on",
+    notes,
     delayed and delayed[1] and "; to be submitted: " .. #delayed or "",
     cause and "; last error: " .. tostring(cause) or "")
-  return new_error("timeout", text, { job_id = only and only.id or nil, cause = cause })
+  return new_error("timeout", text, { job_id = only and only.id or nil, cause = cause,
+    hint = noted and "where nobody takes it over it never ends: job:abort() ends it" or nil })
 end
 
 local function next_or_timeout(w)

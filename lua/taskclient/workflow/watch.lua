@@ -262,7 +262,7 @@ local function progress(item, entry, err)
   local watch = item.watch
   if not watch.opts.on_progress then return end
   protect.call(watch.opts.on_progress, item.job, {
-    fraction = entry.progress, state = entry.state, native = entry.native,
+    fraction = entry.progress, state = entry.state, native = entry.native, note = entry.note,
     err = err and failure.copy(err), silent = item.silent and core.now() - item.silent,
     elapsed = core.now() - item.since, done = watch.done, total = watch.total,
   })
@@ -275,6 +275,14 @@ local function tell(item, entry, changed)
     protect.call(opts.on_state, item.job, entry.state, entry.native)
   end
   if not item.watch.left then progress(item, entry) end
+end
+
+-- What there is to say beside the state is said once, and stands in the timeout.
+local function tell_note(item, note)
+  if note and item.note ~= note then
+    item.client:trace("warn", { what = "note", job_id = item.job.id, message = note })
+  end
+  item.note = note
 end
 
 local function unknown_word(entry)
@@ -296,6 +304,7 @@ local function take(item, entry)
       progress = item.fraction }, entry.err)
   end
   item.said, item.last_err = nil, nil
+  tell_note(item, entry.note)
   if entry.state == "unknown" then
     tell_silence(item, unknown_word(entry))
   else
