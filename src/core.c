@@ -268,6 +268,27 @@ static int loopback (lua_State *L) {
   return 1;
 }
 
+/* ---- where one may wait ---- */
+
+#if LUA_VERSION_NUM < 503 && defined(__GNUC__)
+/* LuaJIT has it, Lua 5.1 and 5.2 have not */
+extern int lua_isyieldable (lua_State *L) __attribute__((weak));
+#define can_tell (lua_isyieldable != NULL)
+#elif LUA_VERSION_NUM < 503
+#define lua_isyieldable(L) 1
+#define can_tell false
+#else
+#define can_tell true
+#endif
+
+/* core.yieldable(): false inside of a function of C that cannot be left, as
+   require is; true also where this Lua does not tell. nginx takes Lua's own
+   coroutine.isyieldable away. */
+static int yieldable (lua_State *L) {
+  lua_pushboolean(L, !can_tell || lua_isyieldable(L));
+  return 1;
+}
+
 /* ---- the operation tables as data ---- */
 
 static void push_param (lua_State *L, const tc_param *p) {
@@ -328,6 +349,7 @@ static const luaL_Reg functions[] = {
   { "active", active },   { "alarm", alarm_at }, { "now", now },
   { "time", wall_time },  { "random", random_hex },
   { "place", place },     { "loopback", loopback },
+  { "yieldable", yieldable },
   { "operations", operations }, { "fields", tc_fields },
   { NULL, NULL }
 };

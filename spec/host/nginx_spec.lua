@@ -47,6 +47,12 @@ local PLACES = {
       ngx.sleep(0.05)
     end
     ngx.print(started)]],
+  ["/module"] = [[
+    package.preload.jobs = function() return submit "echo x" end
+    local _, why = pcall(require, "jobs")
+    package.loaded.jobs = nil
+    package.preload.jobs = function() return { go = function() return submit "echo x" end } end
+    ngx.print((tostring(why):gsub("\n.*", "")), " ", require("jobs").go().id)]],
   ["/header"] = [[
     content_by_lua_block { ngx.print "x" }
     header_filter_by_lua_block {
@@ -128,6 +134,10 @@ for _, way in ipairs { "a thread pool", "a tick" } do
       web:get "/log"
       assert.matches("phase 'log': do it in a timer", web:get "/logged")
       assert.matches("phase 'init': do it in a timer, in init_worker_by_lua", web:get "/init")
+    end)
+
+    it("says what to do while require runs a module, which can be loaded anew", function()
+      assert.matches("cannot wait here, .*a module that require runs.* %d+$", web:get "/module")
     end)
 
     it("shares one client in a worker", function()

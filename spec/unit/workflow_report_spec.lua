@@ -26,16 +26,46 @@ describe("the picture of a run", function()
     return text
   end
 
-  -- Every element that is opened is closed, nothing else stands in between.
+  local ENTITIES = { amp = true, lt = true, gt = true, quot = true }
+
+  local function code_at(text, at)
+    local a, b, c, d = text:byte(at, at + 3)
+    if a < 0xE0 then return (a - 0xC0) * 64 + b - 0x80 end
+    if a < 0xF0 then return (a - 0xE0) * 4096 + (b - 0x80) * 64 + c - 0x80 end
+    return (a - 0xF0) * 262144 + (b - 0x80) * 4096 + (c - 0x80) * 64 + d - 0x80
+  end
+
+  -- Whether each character is one that XML 1.0 may hold.
+  local function characters(text)
+    assert.is_nil(text:find "[%z\1-\8\11\12\14-\31]")
+    local rest = text:gsub("[\194-\223][\128-\191]", "")
+      :gsub("[\224-\239][\128-\191][\128-\191]", "")
+      :gsub("[\240-\244][\128-\191][\128-\191][\128-\191]", "")
+    assert.is_nil(rest:find "[\128-\255]")
+    for at in text:gmatch "()[\194-\244][\128-\191]+" do
+      local code = code_at(text, at)
+      assert.is_true(code >= 0x80 and code < 0xD800 or code >= 0xE000 and code <= 0xFFFD
+        or code >= 0x10000 and code <= 0x10FFFF, ("U+%04X"):format(code))
+    end
+  end
+
+  -- Every element that is opened is closed, nothing else stands in between, and no text is markup.
   local function well_formed(svg)
     local open = {}
-    for close, name, self in svg:gmatch "<(/?)([%a]+)[^<>]-(/?)>" do
+    characters(svg)
+    for name in svg:gmatch "&([^;]*;?)" do
+      assert.is_true(ENTITIES[name:sub(1, -2)] and name:sub(-1) == ";", "&" .. name)
+    end
+    local rest = svg:gsub("<(/?)([%a]+)([^<>]-)(/?)>", function(close, name, attributes, self)
       if close == "/" then
         assert.are.equal(table.remove(open), name)
       elseif self ~= "/" then
         open[#open + 1] = name
       end
-    end
+      assert.matches("^%s*$", (attributes:gsub('%s[%w:-]+="[^"<]*"', "")))
+      return ""
+    end)
+    assert.is_nil(rest:find "[<>]") -- what is left is text
     assert.are.equal(0, #open)
     assert.is_nil(svg:find "nan" or svg:find "inf[^o]" or svg:find '="%-')
   end
@@ -55,6 +85,32 @@ describe("the picture of a run", function()
     pcall(run.step, run, "check", function() error "does not add up" end)
     return run
   end
+
+  it("is well formed whatever stands in it", function()
+    local bytes = {}
+    for i = 0, 255 do bytes[#bytes + 1] = string.char(i) end
+    local odd = { table.concat(bytes), "\239\191\190 \239\191\191", "\237\160\128\237\191\191",
+      "\240\159\191\190", "\244\144\128\128", "\192\128", "\224\128\128", "汉\230\177",
+      "]]>", "<!--", "&amp", "\"'><script>alert(1)</script>", "\194\133" }
+    local run = assert(runs.open "a.run")
+    for i, text in ipairs(odd) do
+      local step = "step " .. i
+      run:step(step, function() return 1 end) -- takes less than a millisecond
+      -- a journal holds no text but UTF-8; the picture relies on nothing
+      local last = run.ledger.order[#run.ledger.order]
+      last.name = text
+      last.attempts[1].state = i % 2 == 0 and text or "failed"
+      last.attempts[1].id, last.attempts[1].native = text, text
+      last.attempts[1].err, last.attempts[1].log = { message = text, code = text }, { text }
+    end
+    run.path = odd[1]:gsub("%z", "")
+    local svg = drawn(run, "svg")
+    well_formed(svg)
+    characters(drawn(run, "html"))
+    assert.is_nil(drawn(run, "html"):find("<script", 1, true))
+    assert.matches("&lt; 1 ms", svg, 1, true)
+    assert.matches("&lt;script&gt;", svg, 1, true)
+  end)
 
   it("tells what has no answer to its submit from what was not sent", function()
     local run = assert(runs.open "a.run")

@@ -87,7 +87,7 @@ end
 --- Raises outside of a thread, before anything is sent.
 function M.ready()
   local co, main = coroutine.running()
-  if co and not main then return end
+  if co and not main then return pump.may_yield(2) end
   error("taskclient: a wait by the host 'copas' needs a thread of copas: "
     .. "copas.addthread(function() … end)", 3)
 end

@@ -27,7 +27,10 @@ local function drive(queue)
 end
 
 --- Raises outside of a controller, before anything is sent.
-function M.ready() controller "a wait" end
+function M.ready()
+  controller "a wait"
+  pump.may_yield(2)
+end
 
 --- Returns when the call has ended; other coroutines run meanwhile.
 ---@param call userdata

@@ -74,6 +74,11 @@ function M.notify(call, fn)
   end)
 end
 
+--- Raises in a coroutine where it cannot wait, before anything is sent.
+function M.ready()
+  if running() then pump.may_yield(2) end
+end
+
 --- Returns when the call has ended; the loop goes on meanwhile.
 ---@param call userdata
 function M.await(call)

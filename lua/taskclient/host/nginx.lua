@@ -29,7 +29,10 @@ local apart = setmetatable({}, { __mode = "k" }) -- coroutines that run what req
 
 local function check_phase()
   local phase = ngx.get_phase()
-  if MAY_WAIT[phase] then return phase end
+  if MAY_WAIT[phase] then
+    pump.may_yield(3)
+    return phase
+  end
   error(("taskclient cannot wait in nginx phase '%s': do it in a timer, %sngx.timer.at(0, "
     .. "function() … end)"):format(phase, phase == "init" and "in init_worker_by_lua: " or ""), 3)
 end

@@ -8,6 +8,17 @@ local protect = require "taskclient.protect"
 
 local M = {}
 
+--- Raises where whoever waits cannot give way: inside of a function of C, as `require` is while
+--- a module's own lines run.
+---@param level? integer of the caller's caller, as for `error`
+function M.may_yield(level)
+  if core.yieldable() then return end
+  error("taskclient cannot wait here, inside of a function of C that cannot be left meanwhile: in "
+    .. "the lines of a module that require runs, in table.sort or string.gsub. Ask the server in a "
+    .. "function that is called later; a module that failed so is forgotten by "
+    .. "package.loaded[name] = nil", (level or 1) + 1)
+end
+
 -- call -> function, or array of functions, each to be called once
 local waiting = setmetatable({}, { __mode = "k" })
 

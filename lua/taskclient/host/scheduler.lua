@@ -83,6 +83,7 @@ end
 -- itself, does not.
 local function waiting(what)
   local task = here(what, 4)
+  pump.may_yield(3)
   check_cancelled(task)
   return task
 end

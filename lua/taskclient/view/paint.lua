@@ -44,14 +44,28 @@ local GLYPH = { succeeded = "✓", failed = "✗", refused = "✗", cancelled = 
 
 -- One line of a text, at most so wide, the last `tail` (0) places of it from its end.
 local function clip(text, width, tail)
-  return M.escape(pretty.clip((text:gsub("%c", " ")), width, tail))
+  return pretty.clip((text:gsub("[%z\1-\31\127]", " ")), width, tail)
 end
 
 local ENTITY = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;" }
+local UNREADABLE = "\239\191\189" -- U+FFFD
 
---- Text for XML and HTML; control characters become blanks.
+-- Bytes from one that begins a character up to the next such: as they are where XML may hold the
+-- character, which excludes halves of surrogate pairs, U+FFFE and U+FFFF.
+local function character(bytes)
+  local a, b, c = bytes:byte(1, 3)
+  local length = a < 0xC2 and 0 or a < 0xE0 and 2 or a < 0xF0 and 3 or a < 0xF5 and 4 or 0
+  local bad = length == 0 or #bytes < length or a == 0xE0 and b < 0xA0 or a == 0xED and b > 0x9F
+    or a == 0xF0 and b < 0x90 or a == 0xF4 and b > 0x8F or a == 0xEF and b == 0xBF and c > 0xBD
+  if bad then return UNREADABLE end
+  return #bytes > length and bytes:sub(1, length) .. UNREADABLE or nil
+end
+
+--- Text for XML and HTML, whatever is in it: control characters become blanks, and what is no
+--- character of XML U+FFFD.
 function M.escape(text)
-  return (tostring(text):gsub("[%z\1-\8\11-\31\127]", " "):gsub('[&<>"]', ENTITY))
+  text = tostring(text):gsub("[%z\1-\8\11-\31\127]", " "):gsub('[&<>"]', ENTITY)
+  return (text:gsub("[\128-\255][\128-\191]*", character))
 end
 
 function M.time(at) return os.date("%H:%M:%S", math.floor(at)) end
@@ -109,8 +123,15 @@ local function tick_step(active)
   return math.ceil(active / 8 / 86400) * 86400
 end
 
+-- Adds an element. All its texts are escaped here and nowhere else; numbers have a point, whatever
+-- the locale writes in its place.
 local function add(out, form, ...)
-  out[#out + 1] = form:format(...)
+  local n, values = 0, { ... }
+  out[#out + 1] = form:gsub("%%[%d.]*[dfgs]", function(spec)
+    n = n + 1
+    if spec == "%s" then return M.escape(values[n]) end
+    return (spec:format(values[n]):gsub("[^%de+-]+", "."))
+  end)
 end
 
 local function in_cut(axis, at)
@@ -170,7 +191,7 @@ end
 local function rect(out, class, x, y, w, h, title)
   add(out, '<rect class="%s" x="%.1f" y="%.1f" width="%.1f" height="%g" rx="3">'
     .. "<title>%s</title></rect>", class, x, y,
-    math.max(w, 2.5), h, M.escape(title))
+    math.max(w, 2.5), h, title)
 end
 
 local function draw_attempt(out, view, axis, step, n, y)
@@ -198,7 +219,7 @@ end
 local function draw_row(out, view, axis, step, y)
   local last = step.attempts[#step.attempts]
   add(out, '<text x="24" y="%g">%s<title>%s</title></text>', y + 17, clip(step.name, 34, 10),
-    M.escape(step.name))
+    step.name)
   for n = 1, #step.attempts do draw_attempt(out, view, axis, step, n, y) end
   add(out, '<text class="%s b" x="%g" y="%g">%s</text>', step.kind == "step"
     and last.state == "succeeded" and "step"
@@ -288,12 +309,13 @@ function M.svg(view, blocks)
   local head = {}
   add(head, '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %g %g" width="%g" height="%g" '
     .. 'role="img">', WIDTH, y, WIDTH, y)
-  add(head, "<title>%s</title><style>%s</style>", M.escape(view.title), STYLE)
+  add(head, "<title>%s</title>", view.title)
+  head[#head + 1] = "<style>" .. STYLE .. "</style>"
   add(head, '<rect class="bg" width="%g" height="%g"/><text class="h" x="24" y="34">%s</text>',
-    WIDTH, y, M.escape(view.title))
+    WIDTH, y, view.title)
   add(head, '<text class="soft" x="24" y="55">%s</text>'
     .. '<text class="s soft e" x="%g" y="34">%s</text>',
-    M.escape(view.headline), WIDTH - 20, M.escape(view.span))
+    view.headline, WIDTH - 20, view.span)
   draw_legend(head, view)
   return table.concat(head, "\n") .. "\n" .. table.concat(body, "\n") .. "\n</svg>\n"
 end

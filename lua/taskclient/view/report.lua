@@ -124,7 +124,7 @@ end
 local function view_of(run)
   local ledger = run.ledger
   local rows, omitted = chosen(ledger)
-  return { title = run.path:match "[^/]*$", headline = headline(ledger), span = span(ledger),
+  return { title = (run.path:gsub("^.*/", "")), headline = headline(ledger), span = span(ledger),
     ledger = ledger, rows = rows, omitted = omitted, label = label }
 end
 
