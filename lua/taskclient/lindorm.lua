@@ -2,6 +2,7 @@
 -- is published. What is KNOWN is used, the rest is kept as it came
 -- (lindorm-wire). Every change goes out once.
 
+local changing = require "taskclient.changing"
 local client_module = require "taskclient.client"
 local core = require "taskclient.core"
 local each = require "taskclient.each"
@@ -9,7 +10,6 @@ local failure = require "taskclient.error"
 local form = require "taskclient.lindorm.form"
 local job_module = require "taskclient.lindorm.job"
 local options = require "taskclient.options"
-local protect = require "taskclient.protect"
 local request = require "taskclient.request"
 
 local M = {}
@@ -50,8 +50,6 @@ local function args_of(spec)
   return args
 end
 
-local CUT = "a submit was cut off; look on the server whether its load exists"
-
 local function create(client, args, opts) return request.send(client, "create", args, opts) end
 
 --- Raises for a spec that cannot be submitted; sends nothing.
@@ -76,8 +74,9 @@ function Client:submit(spec, opts)
     end
   end
   local created = core.time()
-  local call, id, err = protect.noted(CUT, create, self, args,
-    { timeout = spec.timeout, deadline = opts and opts.deadline })
+  local change = changing.begin(self, "submit")
+  local call, id, err = changing.guard(change, create, self, args,
+    { timeout = spec.timeout, deadline = opts and opts.deadline, change = change })
   if id then
     local why = id_complaint(self, id)
     if not why then return job_module.new(self, id, created) end

@@ -68,20 +68,6 @@ function M.brief(fn, ...)
   return pcall(fn, ...)
 end
 
-local function told(note, heard, ok, ...)
-  if ok then return ... end
-  if M.interrupted((...), heard) then io.stderr:write(note, "\n") end
-  error((...), 0)
-end
-
---- Calls a function for what it gives; before an error of Ctrl-C or of a signal goes on, a note is
---- told.
----@param note string
----@param fn function
----@param ... any at most three
----@return any ...
-function M.noted(note, fn, ...) return told(note, core.sigint(), M.try(fn, ...)) end
-
 --- Calls a function for one value; its error goes on, with its traceback.
 ---@param fn function
 ---@param ... any at most three

@@ -1,6 +1,7 @@
 -- One request as the methods need it: logged in, awaited, tried again where
 -- that is safe. Knows the session, the retry rules and the host; knows no job.
 
+local changing = require "taskclient.changing"
 local clock = require "taskclient.clock"
 local core = require "taskclient.core"
 local failure = require "taskclient.error"
@@ -86,7 +87,7 @@ local function renewed(state, err)
   local opts = state.opts
   if err.kind ~= "auth" or state.renewed or opts and opts.bare then return false end
   state.renewed = true
-  return session.renew(state.client, state.generation)
+  return session.renew(state.client, state.generation, state.deadline)
 end
 
 --- Notes that the server has answered a client, and so has taken its secret and shown a good
@@ -125,6 +126,7 @@ end
 
 local function judge(state, call, first, ...)
   clock.hear(state.fields, call)
+  if state.change then changing.judged(state.change, first == nil and (...).outcome or nil) end
   if first ~= nil then
     retry.refund(state.fields.budget, state.price)
     M.note_answer(state.client, state.opts)
@@ -163,7 +165,7 @@ local function log_in(state)
       start_options(state))
     if not fine then options.again("call", why) end
   end
-  local ok, err = session.ready(client)
+  local ok, err = session.ready(client, state.deadline)
   state.generation = live.generation
   return ok, err
 end
@@ -186,6 +188,7 @@ attempt = function(state)
   state.tries = state.tries + 1
   local call, err = start(state)
   if not call then return nil, nil, err end
+  if state.change then changing.sent(state.change, call, waiting) end
   waiting.await(call)
   return judge(state, call, call:result())
 end
@@ -195,17 +198,22 @@ end
 ---@param operation string
 ---@param args table|nil
 ---@param opts table|nil as for `client:call`; `bare = true`: no login for it;
----  `harmless = true`: may be repeated though it changes state
+---  `harmless = true`: may be repeated though it changes state; `change`: the one that it is
+---  part of (taskclient.changing), where there is more to it than this request
 ---@return userdata|nil call the last one sent
 ---@return any first the result, nil on failure
 ---@return any ...
 function M.send(client, operation, args, opts)
-  local fields = core.fields(client)
-  return marked(client, attempt {
-    client = client, fields = fields, operation = operation, args = args, opts = opts,
+  local state = {
+    client = client, fields = core.fields(client), operation = operation, args = args, opts = opts,
     deadline = opts and opts.deadline
       or opts and opts.timeout and core.now() + opts.timeout, tries = 0,
-  })
+    change = opts and opts.change,
+  }
+  local changes = row_of(state).changes and not (opts and (opts.bare or opts.harmless or opts.method == "GET"))
+  if not changes or state.change then return marked(client, attempt(state)) end
+  state.change = changing.begin(client, operation, { job_id = args and (args.taskID or args.id) })
+  return marked(client, changing.guard(state.change, attempt, state))
 end
 
 return M

@@ -23,7 +23,7 @@ end
 local waiting = setmetatable({}, { __mode = "k" })
 
 --- Has `wake()` called once when the call has ended.
----@param call userdata a call in flight
+---@param call any a call in flight, or what `wake` will be called with
 ---@param wake function must not yield; what it raises comes out of `step`
 function M.wait(call, wake)
   local known = waiting[call]
@@ -51,6 +51,12 @@ local function wake_all(call, raised)
   return raised
 end
 
+local late -- what a waker has raised that was called outside of a step
+
+--- Wakes whoever waits for something of ours that has ended, and is no call.
+---@param event table with `done()`
+function M.wake(event) late = wake_all(event, late) end
+
 local besides = {}
 
 --- Has `fn()` called before each step, for what must go on beside any wait.
@@ -63,7 +69,8 @@ function M.beside(fn) besides[#besides + 1] = fn end
 function M.step(timeout)
   for i = 1, #besides do besides[i]() end
   local ended = core.step(timeout)
-  local raised
+  local raised = late
+  late = nil
   for i = 1, ended and #ended or 0 do raised = wake_all(ended[i], raised) end
   if raised then error(raised[1], 0) end
   return ended
@@ -73,6 +80,8 @@ local function told(heard, work, abandon, ok, ...)
   if ok then return ... end
   local waits = package.loaded["taskclient.workflow.interrupt"]
   local watches = waits and protect.interrupted((...), heard) and waits.take()
+  local changes = package.loaded["taskclient.changing"]
+  if changes then changes.report() end
   local held = watches and failure.is((...)) and core.signals() -- it ends us when all is settled
   if abandon then abandon(work) end
   if watches then waits.report(watches) end
@@ -84,8 +93,8 @@ end
 --- printed with how to attach, or aborted, before the error goes on its way.
 ---@param fn function must not yield
 ---@param work any its argument
----@param abandon? function called with `work` where `fn` has raised, before anything else: ends
----  what the loop ran, that it holds nothing any more
+---@param abandon? function called with `work` where `fn` has raised, when the changes on their way
+---  have been told: ends what the loop ran, that it holds nothing any more
 ---@return any ... what the function gives
 function M.guard(fn, work, abandon)
   return told(core.sigint(), work, abandon, pcall(fn, work))

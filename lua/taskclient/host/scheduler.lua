@@ -2,6 +2,7 @@
 -- what became ready, never the number of tasks. Knows the clock; knows no call
 -- and no client.
 
+local changing = require "taskclient.changing"
 local core = require "taskclient.core"
 local each = require "taskclient.each"
 local pump = require "taskclient.host.pump"
@@ -37,7 +38,7 @@ end
 
 local function cancellation(task)
   task.told = true
-  return failure.new("interrupted", "the task was cancelled")
+  return changing.fill(failure.new("interrupted", "the task was cancelled"), task.co)
 end
 
 local function check_cancelled(task)

@@ -2,6 +2,7 @@
 -- looked up by it until it is (reliability.md F1 to F6). Nothing is resent that
 -- may have arrived. Knows outcomes; the body is spec.lua's.
 
+local changing = require "taskclient.changing"
 local clock = require "taskclient.clock"
 local core = require "taskclient.core"
 local each = require "taskclient.each"
@@ -10,7 +11,6 @@ local history = require "taskclient.linkis.history"
 local host = require "taskclient.host"
 local keys = require "taskclient.linkis.keys"
 local options = require "taskclient.options"
-local protect = require "taskclient.protect"
 local request = require "taskclient.request"
 local session = require "taskclient.session"
 local spec_module = require "taskclient.linkis.spec"
@@ -54,14 +54,14 @@ end
 local function own_name() return os.getenv "USER" or os.getenv "LOGNAME" or "nobody" end
 
 -- The same, as the server knows her.
-local function user_of(client, spec)
+local function user_of(client, spec, deadline)
   local fields = core.fields(client)
-  local ok, err = session.ready(client)
+  local ok, err = session.ready(client, deadline)
   if not ok then return nil, err end
   local known = known_user(fields, spec)
   if known then return known end
   local _, name
-  _, name, err = request.send(client, "userInfo")
+  _, name, err = request.send(client, "userInfo", nil, { deadline = deadline })
   if not name and err.http_status ~= 404 and err.http_status ~= 405 then
     if tonumber(err.code) == NOT_LOGGED_IN then err.kind = "auth" end
     return nil, err
@@ -172,6 +172,7 @@ end
 -- proxy's or an ingress's, may stand in place of any answer, that to a submit that was taken too.
 local function is_old(client, plan, err)
   if not is_page(err) then return false end
+  changing.judged(plan.change, "unknown") -- until it is known whose page that is
   local submit = status_of(client, "submit", plan.deadline)
   if submit == 404 then return status_of(client, "execute", plan.deadline) == 405 end
   err.outcome = "unknown" -- it is there, or it is not known
@@ -186,7 +187,8 @@ local function post(client, plan)
   end
   -- its own time, not the client's: a sick server holds it for 16 minutes
   local _, data, err = request.send(client, operation, { body = body },
-    { deadline = plan.deadline, timeout = math.max(0, plan.deadline - core.now()) })
+    { deadline = plan.deadline, timeout = math.max(0, plan.deadline - core.now()),
+      change = plan.change })
   if data or fields.old or not is_old(client, plan, err) then return data, err end
   fields.old = true
   return post(client, plan)
@@ -215,17 +217,17 @@ local function settle(client, plan, data, err)
   if data then
     local id = type(data) == "table" and history.task_id(data.taskID)
     local job = id and new_job(client, id, plan, history.exec_id(data.execID))
+    if job then changing.accepted(plan.change, id) end
     if job then return plan.shared and settle_twins(client, plan, job) or job end
     err = failure.new("protocol", "the reply names no task", { operation = "submit" })
     return reconcile(client, plan, err)
   end
   err.key = plan.key
+  changing.judged(plan.change, err.outcome)
   if err.outcome == "rejected" then return nil, name_row(client, plan, err) end
   if err.outcome == "unknown" then return reconcile(client, plan, err) end
   return nil, err
 end
-
-local function deliver(client, plan) return settle(client, plan, post(client, plan)) end
 
 -- Everything that is settled before the first byte goes out.
 local function plan_of(client, given, opts)
@@ -242,14 +244,14 @@ local function plan_of(client, given, opts)
   local deadline = core.now() + limit
   if opts and opts.deadline then deadline = math.min(deadline, opts.deadline) end
   local shared = given.key ~= nil and not (opts and opts.adopt == false)
-  return { spec = spec, key = key, moment = clock.moment(client), deadline = deadline,
+  return { given = given, spec = spec, key = key, moment = clock.moment(client), deadline = deadline,
     shared = shared or opts ~= nil and opts.shared, user = user, body = user and body }
 end
 
 -- The body waits for the user's name where that has to be asked for.
 local function name_user(client, plan)
   if plan.body then return true end
-  local user, err = user_of(client, plan.spec)
+  local user, err = user_of(client, plan.spec, plan.deadline)
   if not user then return nil, err end
   plan.user, plan.body = user, spec_module.body(plan.spec, plan.key, user)
   return true
@@ -269,16 +271,9 @@ function M.check(client, spec)
   plan_of(client, spec)
 end
 
---- Submits a task, once; see client:submit.
----@param client userdata
----@param given table
----@param opts table|nil adopt, since, deadline
----@return userdata|nil job
----@return table|nil err
-function M.submit(client, given, opts)
-  spec_module.check(given)
-  options.check("submit", opts, CALL_SCHEMA)
-  local plan = plan_of(client, given, opts)
+-- The submit of a plan, from the look for its key to the job.
+local function carry_out(client, plan, opts)
+  local given = plan.given
   local ok, err = name_user(client, plan)
   if not ok then
     err.outcome, err.key = "not_sent", plan.key
@@ -295,8 +290,23 @@ function M.submit(client, given, opts)
     if err.kind == "unsupported" then err.hint = NO_LIST end
     return nil, err
   end
-  local note = "a submit was cut off; to look for its task: client:reconcile(%q)"
-  return protect.noted(note:format(plan.key), deliver, client, plan)
+  return settle(client, plan, post(client, plan))
+end
+
+--- Submits a task, once; see client:submit.
+---@param client userdata
+---@param given table
+---@param opts table|nil adopt, since, deadline
+---@return userdata|nil job
+---@return table|nil err
+function M.submit(client, given, opts)
+  spec_module.check(given)
+  options.check("submit", opts, CALL_SCHEMA)
+  local plan = plan_of(client, given, opts)
+  local change = changing.begin(client, "submit", { key = plan.key,
+    since = clock.told(client, plan.moment) })
+  plan.change = change
+  return changing.guard(change, carry_out, client, plan, opts)
 end
 
 --- Finds the task that carries a key; see client:reconcile.
