@@ -396,6 +396,19 @@ describe("a durable run", function()
     assert.matches("unexpected token in token.lua:7: not good", text(), 1, true)
   end)
 
+  it("hides numbers and short values, and the client's secrets in what a step says", function()
+    server.plan = function()
+      return { state = "failed", log = { "got 83749201 for q7z,", "taxq7zx q7zx 12 12" } }
+    end
+    local run = assert(runs.open "a.run")
+    wait.wait(assert(run:submit("x", linkis, { runtime = { ["jdbc.password"] = 83749201,
+      ["x.passwd"] = "q7z", ["pw"] = 12 } })))
+    assert.matches('"log":["got *** for ***,","taxq7zx q7zx 12 12"]', text(), 1, true)
+    run:step("y", function() return nil, "curl: the client's own is wrong" end)
+    run:step("z", function() return nil, { message = "no", code = "the client's own" } end)
+    assert.is_nil(text():find("the client's own", 1, true))
+  end)
+
   it("remembers nothing of a spec that could never go out", function()
     local run = assert(runs.open "a.run")
     local before, round = text(), {}

@@ -26,6 +26,19 @@ local function flatten(flat, path, value)
   end
 end
 
+-- What is as short as this is only taken out where it stands as a word of its own, and digits
+-- alone not at all: they may be anything.
+local SHORT = 3
+
+local function collect(secrets, words, value)
+  local text = tostring(value):gsub("%.0$", "") -- a whole number goes out without
+  if #text > SHORT then
+    secrets[#secrets + 1] = text
+  elseif #text > 1 and text:find "[^0-9]" then
+    words[#words + 1] = "%f[%w]" .. text:gsub("[^0-9A-Za-z]", "%%%0") .. "%f[^%w]"
+  end
+end
+
 --- The form of a spec that stands in a journal: { ["runtime.x"] = "1", … }, and what takes
 --- its secrets, and the client's, out of a text. What is named like a secret is left out: a new
 --- password is no new spec.
@@ -34,14 +47,18 @@ end
 ---@return table<string, string> form
 ---@return fun(text: string): string clean
 function M.form(spec, client)
-  local flat, secrets, form = {}, {}, {}
+  local flat, secrets, words, form = {}, {}, {}, {}
   flatten(flat, "", spec)
   for path, value in each(flat) do
-    if hide.named(path) and type(value) == "string" and #value > 3 then
-      secrets[#secrets + 1] = value
+    if hide.named(path) and type(value) ~= "boolean" and value ~= core.null then
+      collect(secrets, words, value)
     end
   end
-  local function clean(text) return hide.text(client:redact(text), secrets) end
+  local function clean(text)
+    text = client:redact(text)
+    for _, word in ipairs(words) do text = text:gsub(word, "***") end
+    return hide.text(text, secrets)
+  end
   for path, value in each(flat) do
     if not hide.named(path) then form[path] = shown(value, clean) end
   end

@@ -73,7 +73,7 @@ function M.open(path, opts)
     end })
   if not file then return nil, err end
   local run = setmetatable({ path = path, journal = file, used = {},
-    existing = {}, settle = opts.settle or SETTLE, ledger = book }, Run)
+    clients = {}, existing = {}, settle = opts.settle or SETTLE, ledger = book }, Run)
   run.continued = book.id ~= nil and book.id ~= first.id
   if opts.read_only then return run end
   if not book.id then ledger.apply(book, first) end -- the file was there, and empty
@@ -97,7 +97,7 @@ local function use(run, name)
 end
 
 local function key_of(run, name, n)
-  local safe = name:gsub("[^%w._-]", "-")
+  local safe = name:gsub("[^0-9A-Za-z._-]", "-") -- not %w, which follows the locale
   return string.format("%s.%s.%s%s.%d", run.ledger.id, safe:sub(1, 40),
     core.crc32(name), core.crc32(#name .. name:reverse()), n)
 end
@@ -149,6 +149,7 @@ function Run:prepare(name, client, spec, again)
   if spec.key then options.raise("submit", "field 'key' is the run's own; leave it out") end
   if not again then use(self, name) end
   local form, clean = difference.form(spec, client)
+  self.clients[client] = true
   local plan = { name = name, client = client, spec = spec, clean = clean,
     keyed = client.service ~= "lindorm" } -- which has no key to look for
   local attempt = ledger.current(self.ledger, name)
@@ -187,7 +188,8 @@ local function plain_error(err, clean)
   local known = type(err) == "table" and err or {}
   local kind, code = known.kind, known.code -- of a table of the user's they may be anything
   return err and { kind = type(kind) == "string" and plain(kind, 100, clean) or nil,
-    code = (type(code) == "number" or type(code) == "string") and json.try(code) and code or nil,
+    code = type(code) == "string" and plain(code, 100, clean)
+      or type(code) == "number" and json.try(code) and code or nil,
     message = plain(known.message or err, 4000, clean) }
 end
 
@@ -341,6 +343,14 @@ function Run:submit(name, client, spec)
   return ok or nil, err
 end
 
+-- Of what a step's own function says nothing is known but the secrets of the run's clients.
+local function cleaner(run)
+  return function(text)
+    for client in each(run.clients) do text = client:redact(text) end
+    return hide.text(text)
+  end
+end
+
 -- What a step's function has given, as JSON; nil where it has failed, with what raises.
 local function value_text(name, n, value, err)
   if value == nil and n > 0 or value == false and err ~= nil then return nil end
@@ -361,7 +371,7 @@ local function remember(run, name, n, ok, value, err)
     end
   end
   if not text then
-    note(run, "raised", name, { err = plain_error(why or ok and err or value) })
+    note(run, "raised", name, { err = plain_error(why or ok and err or value, cleaner(run)) })
     if why then options.raise("step", why) end
     if not ok then error(value, 0) end
     return nil, err
