@@ -3,8 +3,11 @@
 
 local core = require "taskclient.core"
 local each = require "taskclient.each"
+local failure = require "taskclient.error"
 local host = require "taskclient.host"
+local relay = require "taskclient.host.relay"
 local options = require "taskclient.options"
+local protect = require "taskclient.protect"
 local request = require "taskclient.request"
 local retry = require "taskclient.retry"
 local submit_many = require "taskclient.workflow.submit_many"
@@ -211,13 +214,33 @@ end
 ---@return nil
 function Client:keep_alive() end
 
---- Tells the `log` option's function what happens; an error in it is the caller's.
+local function complain(text)
+  local ngx = rawget(_G, "ngx")
+  if ngx and ngx.log then return ngx.log(ngx.ERR, "taskclient: ", text) end
+  io.stderr:write("taskclient: ", text, "\n")
+end
+
+-- What the function raises decides nothing: it is told once.
+local function hand_over(fields, level, event)
+  local heard = core.sigint()
+  local ok, why = protect.brief(fields.log, level, event)
+  if ok then return end
+  if protect.interrupted(why, heard) then error(why, 0) end
+  if fields.log_failed then return end
+  fields.log_failed = true
+  complain("the 'log' function has failed, further failures are not told: " .. tostring(why))
+end
+
+--- Tells the `log` option's function what happens. An error in it is told on stderr, once for
+--- each client, and goes no further.
 ---@private
 ---@param level string "debug", "info", "warn"
 ---@param event table {what=, operation=, …}, never a secret
 function Client:trace(level, event)
-  local log = core.fields(self).log
-  if log then log(level, event) end
+  local fields = core.fields(self)
+  if not fields.log then return end
+  if event.err then event.err = failure.copy(event.err) end
+  relay.outside(hand_over, fields, level, event)
 end
 
 function Client:__tostring()

@@ -7,6 +7,8 @@ local each = require "taskclient.each"
 
 local M = {}
 
+local DEPTH = 8 -- of causes that are copied
+
 local mt = core.error_mt
 
 -- code -> what to do; meanings from linkis-wire 2.4, 4.3 and 4.4
@@ -174,14 +176,17 @@ function M.new(kind, message, fields)
   return setmetatable(err, mt)
 end
 
---- An err of one's own, for a caller who may write into it.
+local function copy_of(value, depth)
+  if type(value) ~= "table" or depth == 0 then return value end
+  local copy = {}
+  for name, member in each(value) do copy[name] = copy_of(member, depth - 1) end
+  return setmetatable(copy, getmetatable(value))
+end
+
+--- An err of one's own, with its causes, for a caller who may write into it.
 ---@param err table
 ---@return table err
-function M.copy(err)
-  local copy = {}
-  for name, value in each(err) do copy[name] = value end
-  return setmetatable(copy, mt)
-end
+function M.copy(err) return copy_of(err, DEPTH) end
 
 --- Whether a value is an err of ours.
 ---@param value any

@@ -10,7 +10,8 @@ local M = { Client = {}, Call = {} }
 ---@class taskclient.client_options
 ---@field url string scheme, host, port, path prefix if there is one; no credentials
 ---@field user string|nil
----@field password string|fun(): string|nil text, or a function asked at each login
+---@field password string|fun(): string|nil text, or a function asked at each login; it may wait; that
+---  it raises or gives nil and a reason is an err of kind auth
 ---@field headers table|nil {name = value}, or {{name, value}, …}, sent with every request
 ---@field cookies table|string|nil sent with every request
 ---@field timeout number|nil of one request; else each operation has its own (60; a kill 240)
@@ -24,7 +25,7 @@ local M = { Client = {}, Call = {} }
 ---  with `await` and `sleep`; found by itself for the first three
 ---@field log function|table|nil fun(level, event): what happens, as `taskclient.printer()`
 ---  prints; "debug": each answer and repetition, "info": logins and what changes something,
----  "warn": what failed
+---  "warn": what failed; what it raises is told once on stderr and decides nothing
 ---@field allow_plaintext boolean|nil false: a secret over http:// to another machine raises
 ---@field proxy string|nil URL, or "env" for what the environment says; else none is used
 ---@field ca_file string|nil

@@ -6,25 +6,37 @@ local core = require "taskclient.core"
 local failure = require "taskclient.error"
 local flights = require "taskclient.flight"
 local host = require "taskclient.host"
+local relay = require "taskclient.host.relay"
 local json = require "taskclient.json"
+local protect = require "taskclient.protect"
 local retry = require "taskclient.retry"
 
 local M = {}
 
 local STORM, STORM_WINDOW = 3, 600 -- unexpected new logins, seconds
-local FLIGHT = 300 -- seconds after which a login in flight counts as lost
+local FIRST_PAUSE, PAUSE_GROWS, LONGEST_PAUSE = 1, 3, 600 -- seconds after a refused login
 
 local function send(client, operation, args, opts)
   return require("taskclient.request").send(client, operation, args, opts)
 end
 
+-- What the user's function gives; that it fails is no reason for anything else to fail.
+local function ask(secret)
+  local heard = core.sigint()
+  local ok, text, why = protect.try(secret)
+  if ok then return text, why end
+  if protect.interrupted(text, heard) then error(text, 0) end
+  return nil, text
+end
+
 -- A secret given as text or as a function that returns it.
 local function reveal(secret, what)
   if type(secret) ~= "function" then return core.reveal(secret) end
-  local text, why = secret()
+  local text, why = relay.outside(ask, secret)
   if type(text) == "string" and text ~= "" then return text end
   return nil, failure.new("auth", what .. ": the function gave no text"
-    .. (why ~= nil and ": " .. tostring(why) or ""), { cause = why, retryable = false })
+    .. (why ~= nil and ": " .. tostring(why):match "^[^\n]*" or ""),
+    { cause = why, retryable = false })
 end
 
 --- Makes the session of a client from its checked options.
@@ -167,36 +179,65 @@ local function login(client, session)
   return true
 end
 
-local function land(client, session, flight)
-  flight.ok, flight.err = login(client, session)
-  if session.flight == flight then session.flight = nil end
-  session.live = flight.ok
-  if flight.ok then session.generation = session.generation + 1 end
-  -- a token is believed only once it was taken
-  if flight.ok and session.mode ~= "token" then core.fields(client).answered = true end
-  if core.fields(client).log then
-    client:trace(flight.ok and "info" or "warn", { what = "login", err = flight.err })
-  end
+-- A client whose secret was good before may be refused because the server's user directory is
+-- away: it asks again, but ever more rarely, for servers lock accounts.
+local function note_refusal(session, err)
+  local times = (session.refused and session.refused.times or 0) + 1
+  session.refused = { times = times, err = err,
+    till = core.now() + math.min(FIRST_PAUSE * PAUSE_GROWS ^ (times - 1), LONGEST_PAUSE) }
 end
 
-local single_login
-
--- Waits for a login that another coroutine has begun, and makes it anew where that one broke off.
-local function join(client, session, flight)
-  while session.flight == flight and not flights.lost(flight, FLIGHT) do
-    host.current(client).sleep(0.01)
-  end
-  if not flight.ok and not flight.err then return single_login(client, session) end
-  return flight.ok, flight.err
+-- The refusal that stands for now, or nil.
+local function standing_refusal(session)
+  local left = session.refused and session.refused.till - core.now() or 0
+  if left <= 0 then return nil end
+  local err = failure.copy(session.refused.err)
+  err.retry_after = left
+  err.message = ("%s (the next login is tried in %.0f s)"):format(tostring(err.message), left)
+  return err
 end
 
-single_login = function(client, session)
-  local flight = session.flight
-  if flight and not flights.lost(flight, FLIGHT) then return join(client, session, flight) end
-  flight = flights.new(client)
-  session.flight = flight
-  flights.run(flight, land, client, session, flight)
-  return flight.ok, flight.err
+-- The work of a flight: no caller's err, but the one that each is given a copy of.
+local function land(client, session)
+  local ok, err = login(client, session)
+  local fields = core.fields(client)
+  session.live = ok
+  if ok then
+    session.generation = session.generation + 1
+    session.refused = nil
+    -- a token is believed only once it was taken
+    if session.mode ~= "token" then fields.answered = true end
+  elseif err.kind == "auth" and fields.answered then
+    note_refusal(session, err)
+  end
+  session.flight = nil
+  client:trace(ok and "info" or "warn", { what = "login", err = err })
+  return ok, err
+end
+
+local function late()
+  return failure.new("timeout", "the login has not ended in time",
+    { operation = "login", retryable = true })
+end
+
+-- One login for all who need it now; it is made anew where it broke off.
+local function single_login(client, session, deadline)
+  while true do
+    local flight = session.flight
+    if not flights.busy(flight) then
+      local refusal = standing_refusal(session)
+      if refusal then return nil, refusal end
+      flight = flights.new(client, land, client, session)
+      session.flight = flight
+    end
+    local over = flights.join(flight, deadline)
+    if over == nil then return nil, flights.own_callback "login" end
+    local ok, err
+    if flight.results then ok, err = flight.results[1], flight.results[2] end
+    if ok then return true end
+    if err then return nil, failure.copy(err) end
+    if deadline and core.now() >= deadline then return nil, late() end
+  end
 end
 
 -- The server moves a session's clock only once half of its period has passed;
@@ -211,42 +252,47 @@ end
 
 --- Has the client logged in before a request, where it needs to be.
 ---@param client userdata
+---@param deadline number|nil monotonic
 ---@return boolean|nil ok
----@return table|nil err
-function M.ready(client)
+---@return table|nil err the caller's own
+function M.ready(client, deadline)
   local session = core.fields(client).session
   if not session then return true end
-  if session.live and not session.flight and not ended(session) then return true end
-  return single_login(client, session)
+  if session.live and not flights.busy(session.flight) and not ended(session) then return true end
+  return single_login(client, session, deadline)
 end
 
+-- Seconds until one more new login that was not expected may be made; nil: now.
 local function too_many(session)
   local now, recent = core.now(), {}
   for _, time in ipairs(session.unexpected) do
     if now - time < STORM_WINDOW then recent[#recent + 1] = time end
   end
   session.unexpected = recent
-  if #recent >= STORM then return true end
+  if #recent >= STORM then return recent[1] + STORM_WINDOW - now end
   recent[#recent + 1] = now
-  return false
+  return nil
 end
 
 --- After a refusal (401): one new login, unless somebody has already made it.
 ---@param client userdata
 ---@param generation integer|nil the login the refused request went out with
+---@param deadline number|nil monotonic
 ---@return boolean again whether to send the request again
 ---@return table|nil err why the login failed
-function M.renew(client, generation)
+function M.renew(client, generation, deadline)
   local session = core.fields(client).session
   if not session then return false end
   if session.mode == "token" and type(session.secret) ~= "function" then return false end
   if session.generation ~= generation then return true end
-  if not session.flight and too_many(session) then
+  local left = not flights.busy(session.flight) and too_many(session)
+  if left then
     return false, failure.new("auth", "the server refuses each new login after a short "
-      .. "time; its session settings are wrong, or there are several gateways", {})
+      .. "time; its session settings are wrong, or there are several gateways",
+      { retry_after = left })
   end
   session.live = false
-  return single_login(client, session)
+  return single_login(client, session, deadline)
 end
 
 --- Leaves: the session is given back to the server. Done by nobody else.

@@ -82,6 +82,12 @@ function M.host.sleep(seconds)
   if M.on_sleep then M.on_sleep(seconds) end
 end
 
+local function await(host, event, deadline)
+  while not event:done() and M.clock < deadline do
+    host.sleep(math.min(0.25, deadline - M.clock))
+  end
+end
+
 --- What the stock interpreters do at Ctrl-C.
 function M.press_ctrl_c()
   M.ctrl_c = true
@@ -93,7 +99,7 @@ function M.install()
   M.disk.files, M.disk.locked, M.disk.full, M.disk.synced = {}, {}, false, {}
   M.disk.on_write, M.disk.before_write, M.on_sleep, M.interrupt, M.ctrl_c = nil, nil, nil, nil, nil
   package.loaded["taskclient.core"] = core
-  package.loaded["taskclient.host"] = { current = function() return M.host end }
+  package.loaded["taskclient.host"] = { current = function() return M.host end, await = await }
   for name in pairs(package.loaded) do
     if name:find "^taskclient%.workflow" or name == "taskclient.error"
       or name == "taskclient.json"

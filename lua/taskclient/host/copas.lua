@@ -8,7 +8,7 @@ local pump = require "taskclient.host.pump"
 local heap = require "taskclient.host.heap"
 local copas = require "copas"
 
-local M = { name = "copas" }
+local M = { name = "copas", timed = true }
 
 local pause = copas.pauseforever or function() copas.sleep(-1) end
 local parked = 0 -- threads that wait
@@ -30,24 +30,35 @@ local function park_by_queue(start)
 end
 
 -- Since copas 2 a thread can be woken by name, and may yield in no other way.
-local function park_by_sleep(start)
+local function park_by_sleep(start, seconds)
   local thread, woken = coroutine.running(), false
   start(function()
     woken = true
     copas.wakeup(thread)
   end)
-  if not woken then pause() end
+  if woken then return end
+  if seconds then copas.sleep(seconds) else pause() end
 end
 
-local function park(start)
+-- Returns when `start(wake)` has had wake() called, or the time is over.
+local function park(start, seconds)
   local by = copas.wakeup and park_by_sleep or park_by_queue
+  local over = false
   by(function(wake)
     parked = parked + 1
-    start(function()
+    local function wake_once()
+      if over then return end
+      over = true
       parked = parked - 1
       wake()
-    end)
-  end)
+    end
+    start(wake_once)
+    if seconds and not copas.wakeup then heap.push(sleepers, core.now() + seconds, wake_once) end
+  end, seconds)
+  if not over then -- the time is over
+    over = true
+    parked = parked - 1
+  end
 end
 
 local function step()
@@ -92,14 +103,16 @@ function M.ready()
     .. "copas.addthread(function() … end)", 3)
 end
 
---- Returns when the call has ended; other copas threads run meanwhile.
----@param call userdata
-function M.await(call)
-  while not call:done() do
+--- Returns when the call has ended, or the time is over; other copas threads run meanwhile.
+---@param call any
+---@param seconds number|nil
+function M.await(call, seconds)
+  local deadline = seconds and core.now() + seconds
+  while not call:done() and not (deadline and core.now() >= deadline) do
     park(function(wake)
       pump.wait(call, wake)
       ensure_driver()
-    end)
+    end, deadline and math.max(0, deadline - core.now()))
   end
 end
 

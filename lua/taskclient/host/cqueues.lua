@@ -7,7 +7,7 @@ local pump = require "taskclient.host.pump"
 local cqueues = require "cqueues"
 local condition = require "cqueues.condition"
 
-local M = { name = "cqueues" }
+local M = { name = "cqueues", timed = true }
 
 local driving = setmetatable({}, { __mode = "k" }) -- controller -> true
 
@@ -32,19 +32,20 @@ function M.ready()
   pump.may_yield(2)
 end
 
---- Returns when the call has ended; other coroutines run meanwhile.
----@param call userdata
-function M.await(call)
+--- Returns when the call has ended, or the time is over; other coroutines run meanwhile.
+---@param call any
+---@param seconds number|nil
+function M.await(call, seconds)
   if call:done() then return end
   local queue = controller "a wait"
-  local ended = condition.new()
+  local ended, deadline = condition.new(), seconds and core.now() + seconds
   pump.wait(call, function() ended:signal() end)
-  while not call:done() do
+  while not call:done() and not (deadline and core.now() >= deadline) do
     if not driving[queue] then
       driving[queue] = true
       queue:wrap(drive, queue)
     end
-    ended:wait()
+    ended:wait(deadline and math.max(0, deadline - core.now()))
   end
 end
 

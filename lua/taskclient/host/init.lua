@@ -1,13 +1,15 @@
 -- Which host waits: the client's own choice, else nginx where `ngx` is there,
 -- else the scheduler whose task is running, else plain. Knows the hosts by
 -- name only; each is a table {name=, await=function(call), sleep=function(s)},
--- with ready=function() where it cannot wait everywhere, and apart=function(fn)
--- where a coroutine can be ended from outside while it waits.
+-- with ready=function() where it cannot wait everywhere, apart=function(fn) and
+-- later=function(seconds, fn, …) where a coroutine can be ended from outside while it
+-- waits; `timed` where await(call, seconds) waits no longer than that.
 
 local core = require "taskclient.core"
 local options = require "taskclient.options"
 local loop = require "taskclient.host.loop"
 local plain = require "taskclient.host.plain"
+local relay = require "taskclient.host.relay"
 
 local M = {}
 
@@ -47,10 +49,40 @@ local function find_nginx()
   return nginx
 end
 
+local LONGEST_NAP = 0.25 -- seconds; of a host that cannot wait for a call and a time at once
+
+-- For a host whose await takes no time limit.
+local function await_in_naps(chosen, call, deadline)
+  local nap = 0.01
+  repeat
+    chosen.sleep(math.max(0, math.min(nap, deadline - core.now())))
+    nap = math.min(nap * 1.5, LONGEST_NAP)
+  until call:done() or core.now() >= deadline
+end
+
+--- Waits for a call, or anything with `done()` that `pump.wait` knows, until it has ended or
+--- the deadline has come.
+---@param chosen table host
+---@param call any
+---@param deadline number|nil monotonic; nil or infinite: none
+---@return boolean done
+function M.await(chosen, call, deadline)
+  if call:done() then return true end
+  if not deadline or deadline == math.huge then
+    chosen.await(call)
+  elseif chosen.timed then
+    chosen.await(call, math.max(0, deadline - core.now()))
+  else
+    await_in_naps(chosen, call, deadline)
+  end
+  return call:done()
+end
+
 --- The host in use for this client, here and now.
 ---@param client userdata|nil
 ---@return table host
 function M.current(client)
+  if relay.flight() then return relay end
   local chosen = client and core.fields(client).host
   if chosen then return chosen end
   if nginx or nginx == nil and find_nginx() then return nginx end

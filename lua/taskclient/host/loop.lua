@@ -5,17 +5,20 @@ local core = require "taskclient.core"
 local pump = require "taskclient.host.pump"
 local scheduler = require "taskclient.host.scheduler"
 
-local M = { name = "loop", current = scheduler.current }
+local M = { name = "loop", timed = true, current = scheduler.current }
 
 --- Raises outside of a task, before anything is sent.
 function M.ready() scheduler.waiting "a wait by the host 'loop'" end
 
---- Returns when the call has ended; other tasks run meanwhile.
----@param call userdata
-function M.await(call)
+--- Returns when the call has ended, or the time is over; other tasks run meanwhile.
+---@param call any
+---@param seconds number|nil
+function M.await(call, seconds)
   local task = scheduler.waiting "await"
-  while not call:done() do
+  local deadline = seconds and core.now() + seconds
+  while not call:done() and not (deadline and core.now() >= deadline) do
     pump.wait(call, scheduler.waker(task))
+    if deadline then scheduler.wake_at(task, deadline) end
     scheduler.suspend(task, true)
   end
 end

@@ -17,7 +17,7 @@ if not package.loaded.luv and running() then
 end
 local uv = require "luv"
 
-local M = { name = "luv" }
+local M = { name = "luv", timed = true }
 
 local handle -- the uv_poll on core.fd(), or nil
 -- coroutine, call -> true: nothing else may hold one that waits
@@ -79,14 +79,30 @@ function M.ready()
   if running() then pump.may_yield(2) end
 end
 
---- Returns when the call has ended; the loop goes on meanwhile.
----@param call userdata
-function M.await(call)
-  while not call:done() do
-    wait_for(function(wake)
-      watch()
-      pump.wait(call, wake)
-    end)
+-- Has `wake()` called after so many seconds; to be closed by whoever has made it.
+local function new_timer(seconds, wake)
+  local timer = uv.new_timer()
+  timer:start(math.max(0, math.ceil(seconds * 1000)), 0, wake)
+  return timer
+end
+
+local function await_once(call, seconds)
+  local timer
+  wait_for(function(wake)
+    if core.active() > 0 then watch() end
+    pump.wait(call, wake)
+    if seconds then timer = new_timer(seconds, wake) end
+  end)
+  if timer then timer:close() end
+end
+
+--- Returns when the call has ended, or the time is over; the loop goes on meanwhile.
+---@param call any
+---@param seconds number|nil
+function M.await(call, seconds)
+  local deadline = seconds and core.now() + seconds
+  while not call:done() and not (deadline and core.now() >= deadline) do
+    await_once(call, deadline and deadline - core.now())
   end
 end
 
@@ -94,8 +110,8 @@ end
 ---@param seconds number
 function M.sleep(seconds)
   wait_for(function(wake)
-    local timer = uv.new_timer()
-    timer:start(math.ceil(seconds * 1000), 0, function()
+    local timer
+    timer = new_timer(seconds, function()
       timer:close()
       wake()
     end)

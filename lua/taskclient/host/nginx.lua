@@ -7,6 +7,7 @@
 
 if not rawget(_G, "ngx") then error("it is for Lua code that nginx runs", 0) end
 
+local changing = require "taskclient.changing"
 local core = require "taskclient.core"
 local pump = require "taskclient.host.pump"
 local drive = require "taskclient.host.nginx_drive"
@@ -15,6 +16,7 @@ local failure = require "taskclient.error"
 
 local BLINK = 0.001 -- s; less would be a turn of nginx's loop and no sleep
 local BEGIN = 0.02  -- s after which a timer that has not begun never will
+local LONG = 3600   -- s a request waits at once for what has no time limit
 local SLICE = 1     -- s a timer sleeps before it looks whether the worker exits
 
 local MAY_WAIT = {
@@ -23,7 +25,7 @@ local MAY_WAIT = {
   ssl_client_hello = true, preread = true,
 }
 
-local M = { name = "nginx" }
+local M = { name = "nginx", timed = true }
 
 local apart = setmetatable({}, { __mode = "k" }) -- coroutines that run what requests wait for
 
@@ -40,38 +42,57 @@ end
 --- Raises where nginx cannot wait, before anything is sent.
 function M.ready() check_phase() end
 
---- Returns when the call has ended; the worker serves others meanwhile.
----@param call userdata
-function M.await(call)
+local function new_waiter(event)
+  local ended = semaphore.new()
+  pump.wait(event, function() ended:post() end)
+  return ended
+end
+
+--- Returns when the call has ended, or the time is over; the worker serves others meanwhile.
+---@param call any a call, or a table of ours with `done()`, which needs nobody to drive it
+---@param seconds number|nil
+function M.await(call, seconds)
   if call:done() then return end
+  if type(call) == "table" then
+    new_waiter(call):wait(seconds or LONG)
+    return
+  end
   pump.step(0)
-  if not call:done() then drive.wait(call) end
+  if not call:done() then drive.wait(call, seconds) end
 end
 
 local function new_work(fn)
-  local work = { ended = semaphore.new() }
+  local work = { begins = semaphore.new() }
   function work.run()
     if work.begun then return end
     work.begun = true
+    work.begins:post()
     local co = coroutine.running()
     apart[co] = true
-    work.fine, work.why = pcall(fn)
+    fn()
     apart[co] = nil -- nginx may use it again
-    work.ended:post()
   end
   return work
 end
 
 --- Runs what other requests wait for as well so that the end of this request
---- does not end it: in a timer. Returns, and raises, as fn() does.
----@param fn function
+--- does not end it: in a timer. Returns when it has begun; where no timer is to be had, when
+--- it has ended.
+---@param fn function must not raise
 function M.apart(fn)
   local work = new_work(fn)
-  local woken = not ngx.timer.at(0, work.run) or work.ended:wait(BEGIN)
-  while work.begun and not woken do woken = work.ended:wait(SLICE) end
-  work.run() -- where no timer was to be had
-  if not work.fine then error(work.why, 0) end
+  if ngx.timer.at(0, work.run) then work.begins:wait(BEGIN) end
+  work.run() -- unless it has begun
 end
+
+local function in_timer(premature, fn, ...)
+  if not premature then fn(...) end
+end
+
+--- Has `fn(...)` called after so many seconds, whatever becomes of this request.
+---@param seconds number
+---@param fn function no closure
+function M.later(seconds, fn, ...) ngx.timer.at(seconds, in_timer, fn, ...) end
 
 -- A worker that is asked to end waits for its timers: a sleep in one ends
 -- with an err, that the worker need not wait for somebody's job.
@@ -79,7 +100,8 @@ local function sleep_in_timer(seconds)
   local deadline = core.now() + seconds
   while seconds > 0 do
     if ngx.worker.exiting() then
-      error(failure.new("interrupted", "the nginx worker is shutting down"), 0)
+      local why = failure.new("interrupted", "the nginx worker is shutting down")
+      error(changing.fill(why), 0)
     end
     ngx.sleep(math.max(BLINK, math.min(seconds, SLICE)))
     seconds = deadline - core.now()

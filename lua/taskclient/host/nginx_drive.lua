@@ -82,10 +82,10 @@ end
 
 -- Where no timer is to be had (the worker is exiting, or nginx has dropped it)
 -- the waiting light thread drives by itself.
-local function drive_until(call)
+local function drive_until(call, deadline)
   local me = { begun = true }
   driver = driver or me
-  while not call:done() do
+  while not call:done() and core.now() < deadline do
     ngx.sleep(tick)
     turn()
   end
@@ -113,18 +113,21 @@ local function new_waiter(call)
   return waiter
 end
 
---- Returns when the call has ended.
+--- Returns when the call has ended, or the time is over.
 ---@param call userdata
-function M.wait(call)
+---@param seconds number|nil
+function M.wait(call, seconds)
   local waiter, silent = new_waiter(call), 0
-  while not call:done() do
-    if not ensure_driver() then return drive_until(call) end
+  local deadline = seconds and core.now() + seconds or math.huge
+  while not call:done() and core.now() < deadline do
+    if not ensure_driver() then return drive_until(call, deadline) end
     local seen, who = turns, driver
-    if waiter.ended:wait(who.begun and NAP or BEGIN) then waiter.posted = false end
+    local nap = math.min(who.begun and NAP or BEGIN, math.max(0.001, deadline - core.now()))
+    if waiter.ended:wait(nap) then waiter.posted = false end
     silent = turns == seen and silent + 1 or 0
-    if silent >= 2 and not replace(who) then return drive_until(call) end
+    if silent >= 2 and not replace(who) then return drive_until(call, deadline) end
   end
-  if not waiter.posted then spare[#spare + 1] = waiter.ended end
+  if call:done() and not waiter.posted then spare[#spare + 1] = waiter.ended end
 end
 
 return M

@@ -7,13 +7,14 @@ local pump = require "taskclient.host.pump"
 
 local SLICE = 0.2 -- seconds; bounds how late an interrupt is noticed
 
-local M = { name = "plain" }
+local M = { name = "plain", timed = true }
 
-local function until_done(call)
-  while not call:done() do
-    pump.step(SLICE)
+local function until_done(wait)
+  repeat
+    local left = wait.deadline - core.now()
+    pump.step(left < 0 and 0 or left < SLICE and left or SLICE)
     protect.check()
-  end
+  until wait.call:done() or wait.deadline <= core.now()
 end
 
 local function until_time(deadline)
@@ -24,10 +25,13 @@ local function until_time(deadline)
   until deadline <= core.now()
 end
 
---- Returns when the call has ended.
----@param call userdata
-function M.await(call)
-  if not call:done() then pump.guard(until_done, call) end
+--- Returns when the call has ended, or the time is over.
+---@param call any
+---@param seconds number|nil
+function M.await(call, seconds)
+  if call:done() then return end
+  pump.guard(until_done,
+    { call = call, deadline = seconds and core.now() + seconds or math.huge })
 end
 
 --- Returns after that many seconds; transfers in flight go on meanwhile.

@@ -26,7 +26,6 @@ local POLL_WITH_LOG = 2     -- longest delay while log lines are wanted
 local SAID_TIMES, SAID_NEW, SAID_KNOWN = 5, 10, 60
 local REFUSED_FIRST, REFUSED_MOST = 1, 300 -- delay after a refused login, doubled each time
 local SILENT, SILENT_AGAIN = 120, 300      -- seconds without news before it is told
-local HOLDER_MAX = 120      -- a round that takes longer is no longer waited for
 local GRACE = 0.5           -- the least time for a job's first look
 local SIGNAL_SLICE = 0.2    -- seconds after which a signal is noticed in any host
 local LOG_BURST = 50        -- log requests in one look
@@ -151,17 +150,12 @@ local function delay_after(item, err, wait, jitter)
   return math.max(wait, math.min(err.retry_after, M.PATIENCE) * (1 + 0.2 * jitter))
 end
 
--- Whose round it is, is chance: what an item's own function raises is kept for
--- the item's own watch.
-local function schedule(item, entry, jitter)
-  local err, now = entry.err, core.now()
-  local fine, wait = protect.brief(delay, item, err ~= nil, jitter)
-  if not fine then item.raised, wait = wait, 0 end
-  wait = math.max(0.01, wait)
+-- When the item is due again, found out in the coroutine of its own watch: whose round it was is
+-- chance, and what an item's own function raises is for nobody else.
+local function schedule(item, err, jitter)
+  local wait = math.max(0.01, delay(item, err ~= nil, jitter))
   if err then wait = delay_after(item, err, wait, jitter) else item.refused = nil end
-  item.due = now + wait
-  if not item.group.items[item] then return end -- left meanwhile, or by that function
-  item.fresh, item.watch.fresh = entry, item.watch.fresh + 1
+  item.due = core.now() + wait
 end
 
 local function due_items(group, now)
@@ -182,21 +176,11 @@ local function look(group, client, deadline)
   local entries, err = client:states(jobs, { deadline = deadline })
   local jitter = retry.random()
   for i, item in ipairs(items) do
-    schedule(item, entries and entries[i] or { err = err }, jitter)
+    if group.items[item] then -- it may have been left meanwhile
+      item.jitter, item.watch.fresh = jitter, item.watch.fresh + 1
+      item.fresh = entries and entries[i] or { err = err and failure.copy(err) }
+    end
   end
-end
-
-local function round(group, client, deadline)
-  group.flight = flights.new(client)
-  flights.run(group.flight, look, group, client, deadline)
-end
-
--- True while another coroutine is in the middle of a round for this client;
--- one that is no thread of its own, or resumed this one, cannot go on by itself.
-local function busy(group)
-  local flight = group.flight
-  return flight and (flight.apart or flight.owner and flight.owner ~= coroutine.running()
-    and coroutine.status(flight.owner) == "suspended") and not flights.lost(flight, HOLDER_MAX)
 end
 
 -- The err that a wait ends with once it was said often enough, and nothing else meanwhile.
@@ -294,7 +278,7 @@ end
 local function take(item, entry)
   local watch = item.watch
   item.fresh, watch.fresh = nil, watch.fresh - 1
-  if item.raised then error(item.raised, 0) end
+  schedule(item, entry.err, item.jitter)
   if entry.err then
     item.last_err = entry.err
     local err = M.permanent(entry.err) and entry.err or settled(item, entry.err)
@@ -349,31 +333,39 @@ local function keep_alive(watch)
   return soonest
 end
 
--- In the host of here and now: a cursor may be made in one and read in another.
-local function sleep(watch, item, seconds)
-  local bar = watch.bar
+-- Seconds after which a wait of that long is left for a moment, for what goes on beside it.
+local function slice(watch, seconds)
   seconds = math.min(seconds, math.max(0.05, keep_alive(watch)))
   if watch.held then seconds = math.min(seconds, SIGNAL_SLICE) end
-  if bar then seconds = math.min(seconds, bar.interval) end
-  hosts.current(item.client).sleep(seconds)
-  if bar then bar:tick() end
+  return watch.bar and math.min(seconds, watch.bar.interval) or seconds
+end
+
+local function after_slice(watch)
+  if watch.bar then watch.bar:tick() end
   if watch.held then protect.check() end
 end
 
--- One step nearer to news: a round for the job that is due first, or a sleep.
+-- One round of looks, for all watches that have jobs due at this client.
+local function round(watch, item, limit)
+  local group, now = item.group, core.now()
+  item.asked = item.asked or now
+  local deadline = watch.deadline and math.max(watch.deadline, item.asked + GRACE)
+  if not flights.busy(group.flight) then
+    group.flight = flights.new(item.client, look, group, item.client, deadline)
+  end
+  local leave = math.max(limit or math.huge, item.asked + GRACE)
+  local over = flights.join(group.flight, deadline, now + slice(watch, leave - now))
+  if over == nil then look(group, item.client, deadline) end -- called by what the round waits for
+  after_slice(watch)
+end
+
+-- One step nearer to news: a round for the job that is due first, or a sleep; in the host of here
+-- and now, for a cursor may be made in one and read in another.
 local function step(watch, limit)
   local item, now = earliest(watch), core.now()
-  local group = item.group
-  if busy(group) then
-    -- the more jobs are watched, the longer a round takes and the more wait for it
-    local patience = 0.05 + group.count * 1e-4
-    sleep(watch, item, patience + 0.2 * (item.interval or 0) * retry.random())
-  elseif item.due <= now then
-    local grace = item.attempt == 0 and now + GRACE or 0
-    round(group, item.client, watch.deadline and math.max(watch.deadline, grace))
-  else
-    sleep(watch, item, math.min(item.due, limit or item.due) - now)
-  end
+  if item.due <= now then return round(watch, item, limit) end
+  hosts.current(item.client).sleep(slice(watch, math.min(item.due, limit or item.due) - now))
+  after_slice(watch)
 end
 
 --- The next job that has ended: item with job, tag, state, native, err;
@@ -388,7 +380,7 @@ function Watch:next(limit)
       return item
     end
     local first, now = self.items[1], core.now()
-    local tried = first and (first.attempt > 0 or busy(first.group) and now > first.since + GRACE)
+    local tried = first and (first.attempt > 0 or first.asked and now >= first.asked + GRACE)
     if not first or now >= limit and tried then return nil end
     step(self, limit)
   end
