@@ -10,8 +10,8 @@ local M = { Client = {}, Call = {} }
 ---@class taskclient.client_options
 ---@field url string scheme, host, port, path prefix if there is one; no credentials
 ---@field user string|nil
----@field password string|fun(): string|nil text, or a function asked at each login; it may wait; that
----  it raises or gives nil and a reason is an err of kind auth
+---@field password string|fun(): string|nil text, or a function asked at each login; it may wait;
+---  where it raises, or gives nil and a reason, that is an err of kind auth
 ---@field headers table|nil {name = value}, or {{name, value}, …}, sent with every request
 ---@field cookies table|string|nil sent with every request
 ---@field timeout number|nil of one request; else each operation has its own (60; a kill 240)

@@ -210,7 +210,8 @@ function M.send(client, operation, args, opts)
       or opts and opts.timeout and core.now() + opts.timeout, tries = 0,
     change = opts and opts.change,
   }
-  local changes = row_of(state).changes and not (opts and (opts.bare or opts.harmless or opts.method == "GET"))
+  local harmless = opts and (opts.bare or opts.harmless or opts.method == "GET")
+  local changes = row_of(state).changes and not harmless
   if not changes or state.change then return marked(client, attempt(state)) end
   state.change = changing.begin(client, operation, { job_id = args and (args.taskID or args.id) })
   return marked(client, changing.guard(state.change, attempt, state))

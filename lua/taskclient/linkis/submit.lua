@@ -244,8 +244,9 @@ local function plan_of(client, given, opts)
   local deadline = core.now() + limit
   if opts and opts.deadline then deadline = math.min(deadline, opts.deadline) end
   local shared = given.key ~= nil and not (opts and opts.adopt == false)
-  return { given = given, spec = spec, key = key, moment = clock.moment(client), deadline = deadline,
-    shared = shared or opts ~= nil and opts.shared, user = user, body = user and body }
+  return { given = given, spec = spec, key = key, deadline = deadline,
+    moment = clock.moment(client), shared = shared or opts ~= nil and opts.shared,
+    user = user, body = user and body }
 end
 
 -- The body waits for the user's name where that has to be asked for.
