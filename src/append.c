@@ -95,6 +95,20 @@ static void create (const append *a, const char *first, size_t len) {
   tc_file_commit(&whole); /* which takes it back where it fails */
 }
 
+/* 0, or an errno: EINVAL for what is no regular file */
+static int check_regular (const append *a) {
+  struct stat st;
+  if (a->fd < 0 || fstat(a->fd, &st) != 0)
+    return errno;
+  return S_ISREG(st.st_mode) ? 0 : EINVAL;
+}
+
+/* not blocking, or a pipe would be waited for */
+static int open_to_look (append *a) {
+  a->fd = open(a->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+  return check_regular(a);
+}
+
 static int open_file (append *a, const char *first, size_t len) {
   const int flags = O_RDWR | O_APPEND | O_CLOEXEC | O_NOCTTY;
   struct stat st;
@@ -104,12 +118,10 @@ static int open_file (append *a, const char *first, size_t len) {
     create(a, first, len);
   if (a->fd < 0)
     a->fd = open(a->path, flags | O_CREAT, 0600);
-  if (a->fd < 0 || fstat(a->fd, &st) != 0)
-    return errno;
-  if (!S_ISREG(st.st_mode))
-    return EINVAL;
-  error = lock(a->fd);
-  if (error == 0 && st.st_size == 0)
+  error = check_regular(a);
+  if (error == 0)
+    error = lock(a->fd);
+  if (error == 0 && fstat(a->fd, &st) == 0 && st.st_size == 0)
     tc_sync_folder(a->path); /* or a crash takes the name, and what is in it */
   return error;
 }
@@ -123,12 +135,14 @@ static int release (lua_State *L) {
   return 0;
 }
 
-/* core.append(path[, first]): the file, or nil, err (locked = true: in use).
-   A file that does not exist yet appears with `first` in it. */
+/* core.append(path[, first[, look]]): the file, or nil, err (locked = true:
+   in use). A file that does not exist yet appears with `first` in it. `look`:
+   it is only read, whoever may be writing it. */
 static int new (lua_State *L) {
   size_t len, first_len;
   const char *path = luaL_checklstring(L, 1, &len);
   const char *first = luaL_optlstring(L, 2, "", &first_len);
+  bool look = lua_toboolean(L, 3);
   append *a;
   int error;
   luaL_argcheck(L, strlen(path) == len, 1, "a path holds no zero byte");
@@ -139,13 +153,15 @@ static int new (lua_State *L) {
   memcpy(a->path, path, len + 1);
   luaL_getmetatable(L, APPEND_MT);
   lua_setmetatable(L, -2);
-  error = open_file(a, first, first_len);
+  error = look ? open_to_look(a) : open_file(a, first, first_len);
   if (error == 0)
     return 1;
   if (a->fd >= 0) {
     close(a->fd);
     a->fd = -1;
   }
+  if (error == EINVAL)
+    return tc_fail(L, "io", "%s: not a regular file", path);
   return error == EAGAIN ? fail_locked(L, a) : fail(L, a, error);
 }
 

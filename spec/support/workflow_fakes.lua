@@ -37,7 +37,11 @@ function File:close()
   if M.disk.locked[self.path] == self then M.disk.locked[self.path] = nil end
 end
 
-local function append(path, first)
+local function append(path, first, look)
+  if look then
+    if M.disk.files[path] then return setmetatable({ path = path }, File) end
+    return io_error(path .. ": No such file or directory")
+  end
   if M.disk.locked[path] then return io_error(path .. ": locked by another run") end
   if M.disk.full and not M.disk.files[path] then return io_error(path
     .. ": No space left on device") end

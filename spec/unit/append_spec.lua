@@ -81,6 +81,31 @@ describe("core.append", function()
     assert.is_nil((core.append(folder .. "/none/run.journal", "first\n")))
   end)
 
+  it("is only looked at where that is asked, whoever writes it", function()
+    local file = assert(core.append(path))
+    assert(file:write "one\n")
+    local seen = assert(core.append(path, nil, true))
+    assert.equal("one\n", seen:read())
+    assert.equal("io", select(2, seen:write "two\n").kind)
+    seen:close()
+    file:close()
+    assert.equal("one\n", slurp())
+    assert.is_nil((core.append(path .. ".none", "first\n", true)))
+    assert.is_nil(io.open(path .. ".none"))
+  end)
+
+  it("is no pipe, no folder, no device: nothing is waited for", function()
+    assert(os.execute("mkfifo " .. folder .. "/pipe"))
+    for _, odd in ipairs { folder .. "/pipe", folder, "/dev/null", "/dev/full" } do
+      for _, look in ipairs { true, false } do
+        local file, err = core.append(odd, "first\n", look)
+        assert.is_nil(file)
+        assert.equal("io", err.kind)
+      end
+    end
+    assert.truthy(select(2, core.append("/dev/null")).message:find("not a regular file", 1, true))
+  end)
+
   it("says that it was deleted, rather than write what nobody will read", function()
     local file = assert(core.append(path))
     assert(file:write "one\n")

@@ -97,15 +97,9 @@ local function mend(file, text, length, whole)
   return ok, err
 end
 
-local function open_file(path, opts)
-  if not opts.read_only then return core.append(path, seal(opts.first)) end
-  local file, why = io.open(path, "rb")
-  return file, why and new_error("io", why)
-end
-
 local function load_file(path, file, opts)
-  local text, err = file:read "*a"
-  if not text then return nil, opts.read_only and new_error("io", path .. ": " .. err) or err end
+  local text, err = file:read()
+  if not text then return nil, err end
   local records, length, whole = parse(path, text)
   if not records then return nil, length end
   local number, why = opts.judge(records)
@@ -125,7 +119,7 @@ end
 --- cannot follow upon those before it, and why; `read_only`: one that somebody else may be
 --- writing, where nothing is locked or changed.
 function M.open(path, opts)
-  local file, err = open_file(path, opts)
+  local file, err = core.append(path, seal(opts.first), opts.read_only)
   if not file then return nil, err end
   local records
   records, err = load_file(path, file, opts)
