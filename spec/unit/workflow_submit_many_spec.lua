@@ -355,6 +355,16 @@ describe("submit_many", function()
       end
     end)
 
+    it("settles the jobs when Ctrl-C comes while an end is looked at", function()
+      local left
+      server.plan = function(n) return { run = 10 * n } end
+      local cursor = start(linkis, specs(3), { on_interrupt = function(jobs) left = #jobs end })
+      assert.is_false(pcall(cursor.finish, cursor, fakes.press_ctrl_c))
+      fakes.ctrl_c = false
+      assert.are.equal(2, left)
+      assert.are.equal(3, server.submits)
+    end)
+
     it("takes names from the caller", function()
       local run = open()
       start(linkis, specs(2), { journal = run, name = "part" }):finish()

@@ -88,6 +88,8 @@ end
 
 local function finish(watch, heard, held, ok, ...)
   local unsettled = active[watch] ~= nil
+  -- one that came together with a job's end: the others are still to be settled
+  if ok and held and core.caught() then M.report() end
   active[watch] = nil
   if not ok then
     watch:end_bar()

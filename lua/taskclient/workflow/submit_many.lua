@@ -251,18 +251,23 @@ function Many:read() return interrupt.guard(self.watch, advance, self) end
 
 Many.__call = wait.Cursor.__call
 
---- Reads to the end.
+local function read_all(w, many)
+  while true do
+    local ended, err = advance(w, many)
+    if err then return nil, err end
+    if not ended then return many:summary() end
+    if many.told then protect.call(many.told, ended) end
+  end
+end
+
+--- Reads to the end. Ctrl-C in `on_end` settles the jobs as well.
 ---@param on_end? fun(ended: table)
 ---@return table|nil summary as of `summary`
 ---@return table|nil err
 function Many:finish(on_end)
   if on_end ~= nil then options.argument("finish", "on_end", on_end, "function") end
-  while true do
-    local ended, err = self:read()
-    if err then return nil, err end
-    if not ended then return self:summary() end
-    if on_end then on_end(ended) end
-  end
+  self.told = on_end
+  return interrupt.guard(self.watch, read_all, self)
 end
 
 --- Counts so far.

@@ -104,23 +104,28 @@ function M.wait(job, opts)
   return item.state, item.native, item.err
 end
 
---- Waits for all; one request round serves all jobs of a client.
----@param jobs userdata[]
----@param opts? taskclient.wait_options
----@return table[]|nil ends {job=, state=, native=, err=}, aligned with `jobs`
----@return table|nil err kind "timeout": with `handles` of those that go on, and `ends` so far
-function M.wait_all(jobs, opts)
-  local w, ends = begin("wait_all", jobs, opts), {}
+local function all_ends(w, ends)
   while w:pending() do
-    local item, err = interrupt.guard(w, next_or_timeout)
+    local item, err = next_or_timeout(w)
     if err then
       err.ends = ends
       return nil, err
     end
     ends[item.tag] = { job = item.job, state = item.state, native = item.native, err = item.err }
   end
-  w:leave()
   return ends
+end
+
+--- Waits for all; one request round serves all jobs of a client.
+---@param jobs userdata[]
+---@param opts? taskclient.wait_options
+---@return table[]|nil ends {job=, state=, native=, err=}, aligned with `jobs`
+---@return table|nil err kind "timeout": with `handles` of those that go on, and `ends` so far
+function M.wait_all(jobs, opts)
+  local w = begin("wait_all", jobs, opts)
+  local ends, err = interrupt.guard(w, all_ends, {})
+  w:leave()
+  return ends, err
 end
 
 --- Waits for whichever ends first.
