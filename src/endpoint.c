@@ -16,6 +16,7 @@
 #define IDLE_MOST 64
 #define COOKIE_MOST 8192 /* bytes of a cookie's line; libcurl takes no longer */
 #define TOKEN "Token-"
+#define AGES 1000000000LL /* seconds; a cookie need not live longer */
 
 /* ---- headers ---- */
 
@@ -479,6 +480,7 @@ static void read_cookie (const char *text, cookie *c) {
     if (is_word(name, "path")) c->path = value;
     else if (is_word(name, "max-age") && value.len > 0) {
       long long age = strtoll(value.ptr, NULL, 10);
+      if (age > AGES) age = AGES;
       c->expires = age > 0 ? (long long)time(NULL) + age : 1;
       aged = true;
     }
