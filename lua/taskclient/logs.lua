@@ -31,6 +31,7 @@ local HEAD = 100      -- lines in which a log names its task
 local BURST = 5000    -- lines of one `poll`
 local LATELY = 600    -- seconds since a record's last change; clocks may differ by some
 local VERSION = 1     -- of a saved cursor
+local HASTE = 10      -- rounds in a row that call for more at once and bring nothing
 
 ---@class taskclient.LogCursor
 local Cursor = {}
@@ -165,8 +166,7 @@ local function file_round(self)
   return "wait"
 end
 
--- One step nearer to new lines. Gives the follower's word for what is next.
-local function round(self)
+local function one_step(self)
   if not self.looked then
     local ok, err = look(self)
     if not ok then return nil, err end
@@ -176,6 +176,18 @@ local function round(self)
   if self.exec then return live_round(self) end
   self.looked = false
   return "wait"
+end
+
+-- One step nearer to new lines. Gives the follower's word for what is next: not "more" for ever
+-- where a server calls for it and its pages bring nothing.
+local function round(self)
+  local word, err = one_step(self)
+  local follower = self.follower
+  local mark = follower.settled + follower.count
+  self.hasty = word == "more" and mark == self.mark and (self.hasty or 0) + 1 or 0
+  self.mark = mark
+  if self.hasty > HASTE then return "wait" end
+  return word, err
 end
 
 -- Reading ----------------------------------------------------------------------

@@ -14,6 +14,8 @@ M.SIZE = 5000           -- rows asked for at once
 local LARGEST = 100000  -- the server's limit since 1.7
 local FULL = 0.7        -- a page of that much of the last one's bytes may be full
 local COLUMNS = 500     -- of a column page, the server's limit
+local REPEATS = 4       -- equal column pages behind a first one: it was the last
+local COLUMNS_MOST = 100000 -- of a set; no server has as many
 local WIDE_CELLS = 1000000 -- on one page of a set that needs column pages
 local FAR = 2000000000  -- rows; no result has that many, and it fits the server's integer
 local PATIENCE = 60     -- seconds of failing before a reader is told
@@ -156,10 +158,17 @@ local function prohibited(self, facts)
       hint = "a cell is too long to be shown; rs:export writes the file on the server" }))
 end
 
--- One page of rows put together from pages of columns.
+local function too_wide(self)
+  return explained(self, failure.new("protocol", ("the set has more than %d columns, or pages of "
+    .. "columns without end"):format(COLUMNS_MOST), { operation = "openFile", retryable = false }))
+end
+
+-- One page of rows put together from pages of columns. A server that does not say how many
+-- columns there are may repeat its last page of them.
 local function ask_wide(self)
-  local calls, first, total = {}, nil, self.columns
+  local calls, first, total, repeats = {}, nil, self.columns, 0
   for column_page = 1, math.huge do
+    if (total or #calls * COLUMNS) > COLUMNS_MOST then return nil, too_wide(self) end
     local part, err = ask(self, self.offset, column_page)
     if not part then
       local past = first and (err.http_status == 206 or tonumber(err.code) == NO_SUCH_COLUMNS)
@@ -167,9 +176,14 @@ local function ask_wide(self)
       break
     end
     if part.display_prohibited then return nil, prohibited(self, part) end
+    repeats = first and calls[#calls]:body() == part.call:body() and repeats + 1 or 0
     calls[#calls + 1], first = part.call, first or part
     total = total or tonumber(part.totalColumn)
     if total and #calls * COLUMNS >= total then break end
+    if not total and repeats == REPEATS then
+      for _ = 1, REPEATS do table.remove(calls):close() end
+      break
+    end
   end
   first.calls = calls
   return first

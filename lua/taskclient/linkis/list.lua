@@ -12,6 +12,8 @@ local M = {}
 
 local PAGE = 50
 local WHOLE = 10000 -- rows asked for in one page at the most
+local BARREN = 3    -- pages in a row without a new row, after which there is no other
+local SEARCHED = 100000 -- rows of a search that finds no end
 
 M.SCHEMA = {
   state = "string|table", native = "text", creator = "text", engine = "text", since = "number",
@@ -75,7 +77,7 @@ function M.open(client, opts, request_opts, oldest)
   return setmetatable({
     client = client, args = args, opts = request_opts, user = opts.user, run_type = opts.run_type,
     oldest = oldest,
-    rows = {}, at = 0, seen = {}, known = 0, collected = 0, total = 0,
+    rows = {}, at = 0, seen = {}, known = 0, collected = 0, total = 0, barren = 0,
   }, Cursor)
 end
 
@@ -101,16 +103,28 @@ local function is_passed(self)
   return oldest ~= nil and last < oldest and last < self.first
 end
 
+-- Whether this page has a row that was not there before.
+local function has_news(self)
+  for _, task in ipairs(self.rows) do
+    local id = type(task) == "table" and history.task_id(task.taskID)
+    if id and not self.seen[id] then return true end
+  end
+  return false
+end
+
 -- Whether a search has come to the end. A server may count pages where others count rows, and
 -- one that has no more repeats its last page.
 local function is_last(self, total)
-  local news = false
-  for _, task in ipairs(self.rows) do
-    local id = type(task) == "table" and history.task_id(task.taskID)
-    news = news or id and not self.seen[id]
-  end
   local short = #self.rows < self.args.pageSize
-  return not news or short and (not total or self.collected >= total)
+  return not has_news(self) or short and (not total or self.collected >= total)
+end
+
+-- The same for a reader of all rows, where one page may repeat the one before by chance.
+local function has_ended(self, total)
+  self.barren = has_news(self) and 0 or self.barren + 1
+  if self.barren >= BARREN then return true end
+  if total then return self.collected >= total end
+  return #self.rows < self.args.pageSize
 end
 
 -- Fetches the next page; false at the end.
@@ -130,11 +144,10 @@ local function fetch(self)
   self.total = total or 0
   if self.oldest then
     self.passed = is_passed(self)
-    self.last = self.passed or is_last(self, total)
-  elseif total then
-    self.last = self.collected >= total
+    self.endless = self.collected > SEARCHED
+    self.last = self.passed or self.endless or is_last(self, total)
   else
-    self.last = #data.tasks < self.args.pageSize
+    self.last = has_ended(self, total)
   end
   return #data.tasks > 0
 end
@@ -144,7 +157,7 @@ end
 -- of another).
 local function look_again(self)
   local rows = self.passed and self.collected or self.total
-  if self.whole or self.known >= rows or rows > WHOLE then return false end
+  if self.whole or self.endless or self.known >= rows or rows > WHOLE then return false end
   self.whole, self.last = true, false
   self.args.pageNow, self.collected = 0, 0
   self.args.pageSize = self.passed and rows + PAGE or math.max(rows, PAGE)
@@ -153,6 +166,10 @@ end
 
 -- A search that could not see all rows has not found out that there is none.
 local function incomplete(self)
+  if self.endless then
+    return failure.new("protocol", ("the list has no end: %d records were read"):format(self.known),
+      { operation = "list", retryable = false })
+  end
   local skipped = self.oldest and not self.whole and self.known < self.total and not self.passed
   return skipped and failure.new("protocol", ("the list skips some of its %d records; there are "
     .. "too many for one page"):format(self.total), { operation = "list", retryable = true }) or nil

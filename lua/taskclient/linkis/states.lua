@@ -13,6 +13,7 @@ local M = {}
 
 local BATCH = 30 -- the server's own limit
 local PAGE = 100
+local LISTED = 20000 -- rows of the list looked through; what they lack is asked for by itself
 local SKEW = 900 -- seconds a server's clock may differ from ours
 
 -- Whether an error says that the server lacks the operation; a service that is only
@@ -77,7 +78,8 @@ local function ask_list(client, jobs, entries, opts)
   local wanted = #jobs
   local want = {}
   for _, job in ipairs(jobs) do want[job.id] = job end
-  while wanted > 0 do
+  for _ = 1, LISTED do
+    if wanted == 0 then break end
     local task, err = cursor:read()
     if err then return nil, err end
     if not task then break end
