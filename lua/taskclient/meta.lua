@@ -16,9 +16,11 @@ local M = { Client = {}, Call = {} }
 ---@field cookies table|string|nil sent with every request
 ---@field timeout number|nil of one request; else each operation has its own (60; a kill 240)
 ---@field connect_timeout number|nil
----@field idle_timeout number|nil after which a connection that was not used is not used again
+---@field idle_timeout number|nil seconds without a byte, after which a reply on its way is given
+---  up (30); not for what may rightly be silent for long, as a submit
 ---@field max_body integer|nil largest reply kept in memory
----@field max_connections integer|nil kept open at a time
+---@field max_connections integer|nil most connections open at a time (256), in use or kept; `close`
+---  closes them
 ---@field lossy boolean|nil a reply in which characters are broken (no UTF-8, half a surrogate pair)
 ---  is read with U+FFFD in their place; else it is an err of kind protocol
 ---@field host string|table|nil "plain", "loop", "nginx", "luv", "cqueues", "copas", or a table
@@ -26,7 +28,9 @@ local M = { Client = {}, Call = {} }
 ---@field log function|table|nil fun(level, event): what happens, as `taskclient.printer()`
 ---  prints; "debug": each answer and repetition, "info": logins and what changes something,
 ---  "warn": what failed; what it raises is told once on stderr and decides nothing
----@field allow_plaintext boolean|nil false: a secret over http:// to another machine raises
+---@field allow_plaintext boolean|nil false: a password, token, cookie or secret header over
+---  http:// to another machine, or through a proxy on one, raises; 127.1 and ::1 are this one, no
+---  name but localhost is
 ---@field proxy string|nil URL, or "env" for what the environment says; else none is used
 ---@field ca_file string|nil
 ---@field ca_path string|nil
