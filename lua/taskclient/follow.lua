@@ -29,7 +29,7 @@ local CHUNK = 1000  -- lines of the file handled at once
 local Follower = {}
 Follower.__index = Follower
 
--- One shared table per kind of note: most lines have the same.
+-- One table per kind of note, for the lines that wait to be read: most have the same.
 local notes = {}
 
 local function note_of(level, how)
@@ -88,7 +88,7 @@ function Follower:next()
   if line == nil then return nil end
   local note = self.queue[-head]
   self.queue[head], self.queue[-head], self.head = nil, nil, head + 1
-  return line, note
+  return line, { level = note.level, late = note.late, filled = note.filled } -- the reader's own
 end
 
 local function add(counts, text, n)

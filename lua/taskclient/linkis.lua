@@ -52,14 +52,19 @@ local function poller(job, opts)
   return entry
 end
 
+local function info(job, opts)
+  local record, err = history.get(job.client, job.id, opts)
+  if not record then return nil, err end
+  heartbeat.note(job, job_module.remember(job, history.entry(record)))
+  return record
+end
+
 --- The server's whole record of the task; printing it hides its parameters.
 ---@return table|nil record
 ---@return table|nil err
 function Job:info()
-  local record, err = history.get(self.client, self.id)
-  if not record then return nil, err end
-  heartbeat.note(self, job_module.remember(self, history.entry(record)))
-  return record
+  local record, err = info(self)
+  return record, err
 end
 
 -- The objects of a list, and nothing else that may stand in it.
@@ -193,16 +198,17 @@ end
 
 -- The last ERROR lines: by the log cursor, for the file may be behind the end that history
 -- tells; by the server's own choice where that gives none.
-local function error_lines(job, info)
-  local lines, cursor = {}, job:logs { level = "error", timeout = 30 }
+local function error_lines(job, record, deadline)
+  local timeout = math.min(30, (deadline or math.huge) - core.now())
+  local lines, cursor = {}, job:logs { level = "error", timeout = math.max(0, timeout) }
   local line = cursor:read()
   while line do -- no `for`: in a coroutine of Lua 5.1 its iterator cannot wait
     keep_last(lines, line)
     line = cursor:read()
   end
-  local path = history.text(info.logPath)
+  local path = history.text(record.logPath)
   if #lines > 0 or not path then return lines end
-  local data = job.client:call("openLog", { path = path }, { retry = false })
+  local data = job.client:call("openLog", { path = path }, { retry = false, deadline = deadline })
   local log = type(data) == "table" and data.log
   local text = type(log) == "table" and log[1]
   for found in tostring(text or ""):gmatch "[^\n]+" do keep_last(lines, found) end
@@ -222,21 +228,23 @@ end
 
 --- Why the task failed or was cancelled: kind `service`, with code, message and, when the
 --- record is asked for here, `log`: the last ERROR lines.
----@param info table|nil the record, where the caller has it
+---@param known table|nil the record, where the caller has it
+---@param opts table|nil deadline (monotonic)
 ---@return table|nil err nil: it has not failed
 ---@return table|nil cause why that is not known
-function Job:error(info)
-  if info ~= nil then options.argument("error", "info", info, "table") end
-  local record, cause = info
+function Job:error(known, opts)
+  if known ~= nil then options.argument("error", "info", known, "table") end
+  options.check("error", opts, { deadline = "number" })
+  local record, cause = known
   if not record then
-    record, cause = self:info()
+    record, cause = info(self, opts)
     if not record then return nil, cause end
   end
   local state = history.state(record.status)
   if state ~= "failed" and state ~= "cancelled" then return nil end
   return failure.new("service", message_of(record, state), {
     code = history.code(record), job_id = self.id, retryable = record.canRetry == true,
-    log = not info and error_lines(self, record) or nil,
+    log = not known and error_lines(self, record, opts and opts.deadline) or nil,
   })
 end
 

@@ -67,14 +67,14 @@ local function page_shows_more(page, text)
   return page.raw and not found
 end
 
--- The entrance of a job that somebody else saw ending may be gone, or stuck.
-local BRIEFLY = { retry = false, timeout = 10 }
+local BRIEFLY = 10 -- seconds: the entrance of a job that somebody else saw ending may be stuck
 
 -- Whether the entrance still knows lines behind the end of this text, as long as the
 -- job's execID is its own.
 local function goes_on(cursor, text)
   if not cursor.exec or cursor.by_file then return false end
-  local limits = not cursor.was_running and BRIEFLY or nil
+  local limits = not cursor.was_running
+    and { retry = false, timeout = BRIEFLY, deadline = cursor.deadline } or nil
   local page = cursor:page(math.max(0, line_count(text) - 1), PROBE, limits)
   if not page or not page_shows_more(page, text) then return false end
   if cursor.was_running then return true end
@@ -129,7 +129,7 @@ local function missing(cursor, why, cause)
     or ("lines from %d on are missing"):format(settled + 1)
   return failure.new(cause and cause.kind or "service", what .. ": " .. why,
     { operation = "logs", job_id = cursor.job.id, code = cause and cause.code, cause = cause,
-      path = cursor.path, retryable = cause and cause.retryable })
+      path = cursor.path, retryable = cause and cause.retryable, lines_missing = true })
 end
 
 local function start_pages(cursor)
@@ -171,13 +171,20 @@ local function page_round(cursor)
   return "more"
 end
 
+-- A page for an address that something before the server does not know for a while.
+local function is_foreign_404(err)
+  return err.http_status == 404 and err.shape ~= "boot" and err.shape ~= "gateway"
+    and err.shape ~= "linkis"
+end
+
 local function by_pages(cursor, why, cause)
   cursor.why_pages, cursor.cause = why, cause
   local word, err = page_round(cursor)
-  if not word and cause and cause.retryable and not cursor.pages then
-    cursor.why_pages = nil -- the file may be had after all
-  end
-  return word, err
+  if word or not cause or cursor.pages then return word, err end
+  local foreign = is_foreign_404(cause)
+  if cause.retryable or foreign then cursor.why_pages = nil end -- the file may be had after all
+  if foreign and later(cursor) then return "wait" end
+  return nil, err
 end
 
 -- What an openLog that failed means.

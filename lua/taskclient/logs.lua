@@ -6,6 +6,7 @@
 local core = require "taskclient.core"
 local failure = require "taskclient.error"
 local follow = require "taskclient.follow"
+local heartbeat = require "taskclient.linkis.heartbeat"
 local history = require "taskclient.linkis.history"
 local host = require "taskclient.host"
 local job_module = require "taskclient.job"
@@ -14,6 +15,7 @@ local logend = require "taskclient.logend"
 local logpage = require "taskclient.logpage"
 local options = require "taskclient.options"
 local request = require "taskclient.request"
+local retry = require "taskclient.retry"
 
 local M = {}
 
@@ -24,7 +26,8 @@ local SCHEMA = {
 
 local AGAIN, BUSY, LONGEST = 0.2, 0.5, 2 -- seconds between two looks
 local FILE_PAUSE = 5  -- seconds between two looks at the whole file
-local PATIENCE = 300  -- seconds of failing looks before a reader is told
+local SILENT = 120    -- seconds without an answer before that is told by an event
+local PATIENCE = 300  -- seconds between two such, and before a reader is told what is no outage
 local REFUSALS = 3    -- refused pages before the file is read instead
 local NOT_READY = "cache not ready" -- passes by itself
 local HEAD = 100      -- lines in which a log names its task
@@ -50,15 +53,16 @@ end
 -- entrance knows it, and where its file is.
 local function look(self)
   PICK = PICK or core.picker { "task.status", "task.strongerExecId", "task.logPath", "task.execId",
-    "task.updatedTime" }
-  local _, ok, status, exec, path, other, changed = request.send(self.client, "get",
+    "task.updatedTime", "task.requestApplicationName", "task.taskID" }
+  local _, ok, status, exec, path, other, changed, creator, said = request.send(self.client, "get",
     { id = history.id_text(self.job.id) }, { pick = PICK, deadline = self.deadline })
-  if not ok then
-    status.job_id = self.job.id
-    return nil, status
-  end
+  if not ok then return nil, history.with_id(status, self.job.id) end
   if status == nil then return nil, history.without_task(self.job.id) end
-  local ended = job_module.ENDED[history.state(status)] or false
+  local strange = history.strange(said, self.job.id)
+  if strange then return nil, strange end
+  local state = history.state(status)
+  local ended = job_module.ENDED[state] or false
+  heartbeat.note(self.job, { state = state, stronger = exec, creator = history.text(creator) })
   self.was_running = self.was_running or not ended
   self.looked, self.ended, self.ended_lately = true, ended, ended and is_recent(changed)
   self.exec = history.shown(self.job, exec, other)
@@ -119,7 +123,8 @@ end
 -- A page that cannot be had: too long, refused for now, or for good.
 local function refused(self, err)
   if err.kind == "too_large" and self.follower:shrink() then return "more" end
-  if err.kind ~= "service" then return nil, err end
+  local absent = err.http_status == 404 or err.http_status == 405
+  if err.kind ~= "service" and not absent then return nil, err end
   if tostring(err.message):find(NOT_READY, 1, true) then return "again" end
   self.refusals = self.refusals + 1
   if self.opts.follow and self.refusals < REFUSALS then return "wait" end
@@ -167,6 +172,7 @@ local function file_round(self)
 end
 
 local function one_step(self)
+  heartbeat.tend(self.client, self.deadline)
   if not self.looked then
     local ok, err = look(self)
     if not ok then return nil, err end
@@ -207,14 +213,35 @@ local function take(self)
   until not follower:advance()
 end
 
-local PERMANENT = { auth = true, closed = true, unsupported = true, memory = true,
-  interrupted = true, io = true }
+local ENDING = { interrupted = true, io = true }
+local PASSING = { network = true, timeout = true, http = true, tls = true, auth = true }
 
--- Whether a failure is worth waiting out. The first one in a row starts the clock.
+local function warn(self, err)
+  local now = core.now()
+  local seconds = now - self.failing
+  if seconds < SILENT or now < (self.told_again or 0) then return end
+  self.told_again = now + PATIENCE
+  if core.fields(self.client).log then
+    self.client:trace("warn", { what = "no news", operation = "logs", job_id = self.job.id,
+      seconds = seconds, err = failure.copy(err) })
+  end
+end
+
+-- Whether a failure is worth waiting out: on its way to the server as long as it takes, as a
+-- wait does; one that the server has told, for some time. The first one in a row starts the
+-- clock. The second value is the err to tell.
 local function bearable(self, err)
-  if not self.opts.follow or PERMANENT[err.kind] or err.retryable == false then return false end
-  self.failing, self.trouble = self.failing or core.now(), self.trouble or err
-  return core.now() - self.failing < PATIENCE
+  if not self.opts.follow or retry.permanent(err) or ENDING[err.kind] then return false, err end
+  self.failing = self.failing or core.now()
+  if err.kind ~= "timeout" then self.trouble = err else self.trouble = self.trouble or err end
+  local told
+  self.said, told = retry.count_doubt(self.said, err, self.known or core.fields(self.job).created)
+  if self.said then return not told, told end
+  if PASSING[err.kind] and not err.lines_missing then
+    warn(self, err)
+    return true
+  end
+  return err.retryable ~= false and core.now() - self.failing < PATIENCE, err
 end
 
 -- A cursor that does not follow ends with what there is now.
@@ -260,8 +287,12 @@ end
 -- One round: true, or nil, err when the reader must be told.
 local function advance(self)
   local word, err = round(self)
-  if not word and not bearable(self, err) then return nil, err end
-  if word then self.failing, self.trouble = nil, nil end
+  if not word then
+    local bear, told = bearable(self, err)
+    if not bear then return nil, told end
+  else
+    self.failing, self.trouble, self.said, self.known = nil, nil, nil, true
+  end
   if word and satisfied(self, word) then self.done = true end
   schedule(self, word or "wait")
   return true
@@ -269,15 +300,19 @@ end
 
 --- The next line and its note: `{level=, late=, filled=}`. `late`: the live log
 --- never had it; `filled`: it came after lines that follow it. nil at the end;
---- `nil, err` on failure, after which reading may go on.
+--- `nil, err` on failure, after which reading may go on; after a timeout for as long again.
 ---@return string|nil line
 ---@return table|nil note_or_err
 function Cursor:read()
+  if self.late then self.late, self.deadline = nil, core.now() + self.opts.timeout end
   while true do
     local line, note = take(self)
     if line then return line, note end
     if self.done then return nil end
-    if self.deadline and core.now() >= self.deadline then return nil, timed_out(self) end
+    if self.deadline and core.now() >= self.deadline then
+      self.late = true
+      return nil, timed_out(self)
+    end
     wait_turn(self)
     local ok, err = advance(self)
     if not ok then return nil, err end

@@ -64,7 +64,8 @@ local M = { Client = {}, Call = {} }
 ---@field engine string name and version, as "spark-3.2.1"
 ---@field creator string|nil default the client's; of letters, digits and `_`: under
 ---  others a server may lose results. Under "IDE" the server cuts SQL to 5,000 rows; it kills
----  tasks of "LINKISCLI" and "BdpClient" that nobody waits for
+---  tasks of "LINKISCLI" and "BdpClient" that nobody asks for: the client does that as long as
+---  the job is held and anything is waited for
 ---@field user string|nil whose label it gets; default who is logged in
 ---@field execute_user string|nil
 ---@field variables table|nil replaces ${name} in the code; all values go out as text

@@ -3,6 +3,7 @@
 -- clock; knows no operation.
 
 local core = require "taskclient.core"
+local failure = require "taskclient.error"
 
 local M = {}
 
@@ -51,6 +52,43 @@ local PERMANENT = { closed = true, unsupported = true, memory = true }
 function M.permanent(err)
   local of_user = err.kind == "auth" or err.kind == "tls" and err.retryable == false
   return PERMANENT[err.kind] or of_user and not err.answered_before or false
+end
+
+-- What is believed when it was said so often, in so many seconds, and nothing else meanwhile: of
+-- a task that nobody has seen yet, and of one that was there, or of a secret that was good.
+local SAID_TIMES, SAID_NEW, SAID_KNOWN = 5, 10, 60
+
+--- Whether one answer may say an err by mistake: that a task is unknown, that a secret is good
+--- no more.
+---@param err table
+---@return boolean
+function M.is_doubtful(err)
+  return err.vanished or err.kind == "auth" and err.standing or false
+end
+
+--- Seconds between two looks that make soon sure of a doubtful err.
+---@param known any whether the task was there before
+---@return number
+function M.doubt_delay(known)
+  return ((known and SAID_KNOWN or SAID_NEW) + 1) / (SAID_TIMES - 1)
+end
+
+--- Counts how often a doubtful err was said in a row.
+---@param said table|nil what this gave for the err before, nil after anything else
+---@param err table
+---@param known any whether the task was there before; else it is soon given up
+---@return table|nil said for the next time; nil: the err is not doubtful
+---@return table|nil told the err to end with, once it was said often enough
+function M.count_doubt(said, err, known)
+  if not M.is_doubtful(err) then return nil end
+  said = said or { since = core.now(), times = 0 }
+  said.times = said.times + 1
+  local seconds = core.now() - said.since
+  known = known or err.kind == "auth"
+  if said.times < SAID_TIMES or seconds < (known and SAID_KNOWN or SAID_NEW) then return said end
+  local told = failure.copy(err)
+  told.message = ("%s; said %d times in %.0f s"):format(err.message, said.times, seconds)
+  return said, told
 end
 
 --- Takes the price of one more attempt out of the budget.

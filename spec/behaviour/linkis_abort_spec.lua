@@ -109,6 +109,11 @@ describe("abort", function()
     assert.not_equals("Cancelled", memory_of(job))
     assert.is_true(assert(client:attach(job.id):abort()).confirmed)
     assert.equals("Cancelled", memory_of(job))
+    -- and where both say the end, for the process may live all the same
+    box:set { fail_match = "/kill$", boot_error = { code = 500, times = 1 } }
+    assert.is_true(assert(job:abort()).ended)
+    assert.equals("cancelled", (job:status()))
+    assert(client:call("kill", { id = job.exec_id, taskID = job.id })) -- the fault was used up
   end)
 
   it("of another user's job does not find it", function()

@@ -13,6 +13,7 @@ describe("a server built from the page", function()
   after_each(function() client:close() end)
 
   local PAGE = "<!DOCTYPE HTML><html><body>Not Found</body></html>"
+  local STOPPED = linkis.ok("/status", { status = "CANCELLED" })
   local ABSENT = { -- how it says that there is no such address
     fault.http(404, PAGE), fault.http(404, ""), fault.http(404, '{"detail":"Not Found"}'),
     fault.linkis("{}", { status = 1, http = 404, message = "no such path" }),
@@ -27,7 +28,7 @@ describe("a server built from the page", function()
     for i = 1, 4 do refusals[#refusals + 1] = ABSENT[i] end
     for _, reply in ipairs(refusals) do
       client = assert(taskclient.linkis { url = fs.url, user = "hadoop" })
-      fs:script { linkis.get({}, 1), linkis.get { status = "CANCELLED" },
+      fs:script { linkis.get({}, 1), linkis.get { status = "CANCELLED" }, STOPPED,
         { match = "^GET .*/kill", reply = reply }, linkis.ok "^POST .*/kill" }
       assert.is_true(assert(client:attach(12):abort()).killed)
       client:close()
@@ -40,7 +41,7 @@ describe("a server built from the page", function()
     for _, exec in ipairs(shown) do
       local fields = { strongerExecId = exec, execId = "exec-id-xxx" }
       fs:script { { match = "/submit", reply = linkis.accepted(12, own) }, linkis.get(fields, 1),
-        linkis.get { status = "CANCELLED" }, linkis.ok "/kill" }
+        linkis.get { status = "CANCELLED" }, STOPPED, linkis.ok "/kill" }
       local job = assert(client:submit(linkis.shell()))
       assert.is_true(assert(job:abort()).killed)
       assert.equals(1, #fs:requests(own .. "/kill"))
@@ -57,7 +58,7 @@ describe("a server built from the page", function()
   it("may keep the whole execID in execId alone", function()
     local exec = "030418IDEhivelocalhost010004:10087IDE_hadoop_21"
     fs:script { linkis.get({ strongerExecId = linkis.null, execId = exec }, 1),
-      linkis.get { status = "CANCELLED" }, linkis.ok "/kill" }
+      linkis.get { status = "CANCELLED" }, STOPPED, linkis.ok "/kill" }
     assert.is_true(assert(client:attach(12):abort()).killed)
     assert.equals(1, #fs:requests(exec .. "/kill"))
   end)
@@ -182,7 +183,7 @@ describe("a server built from the page", function()
       assert.equals("protocol", err.kind)
       mine = any(login, linkis.get())
       assert.equals("running", assert(mine:attach(12):progress()).state)
-      mine = any(login, linkis.get({}, 1), linkis.get { status = "CANCELLED" })
+      mine = any(login, linkis.get({}, 1), linkis.get { status = "CANCELLED" }, STOPPED)
       assert.is_true(assert(mine:attach(12):abort()).killed)
     end
     fs:script { { match = "/user/", reply = fault.linkis "null" }, linkis.get() }

@@ -168,8 +168,8 @@ function M.poll_all(jobs, opts)
 end
 
 -- What info tells now, kept for the printed form.
-local function look(job)
-  local entry = poller(job)
+local function look(job, opts)
+  local entry = poller(job, opts)
   if entry.err then return nil, entry.err end
   return job_module.remember(job, entry)
 end
@@ -225,15 +225,17 @@ end
 
 --- Why the load failed or was stopped.
 ---@param info table|nil the record, where the caller has it
+---@param opts table|nil deadline (monotonic)
 ---@return table|nil err nil: it has not failed
 ---@return table|nil cause why that is not known
-function Job:error(info)
+function Job:error(info, opts)
   if info ~= nil then options.argument("error", "info", info, "table") end
+  options.check("error", opts, { deadline = "number" })
   local entry, cause
   if info then
     entry = entry_of(self.client, info)
   else
-    entry, cause = look(self)
+    entry, cause = look(self, opts)
     if not entry then return nil, cause end
   end
   if entry.state ~= "failed" and entry.state ~= "cancelled" then return nil end

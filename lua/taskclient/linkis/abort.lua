@@ -183,7 +183,7 @@ local function goes_on(job, exec)
     local state = history.state(data.status)
     return not job_module.ENDED[state] and state ~= "unknown"
   end
-  if err.kind == "service" and not err.retryable then return false end
+  if (err.kind == "service" or err.shape == "linkis") and not err.retryable then return false end
   return nil, err.http_status == 404 or err.http_status == 405
 end
 
@@ -288,8 +288,13 @@ function M.one(job)
     fields.killed_at = exec
     return send_kill(client, exec, is_ours(client, record) and fields.id or nil)
   end
+  -- called cancelled by both: only its process may live, and nobody sees that; so it is sent,
+  -- and said to have ended before
+  local before = history.entry(record)
+  local over = before.state == "cancelled" and goes_on(job, exec) == false
   local call, data
   call, data, err = kill()
+  if over then return ended(job, before) end
   if not data then return after_failure(job, err, exec) end
   local message = call:info().message
   return result_of(job, message, settled(job, SETTLED_WITHIN, not forced(message) and exec, kill))

@@ -186,7 +186,11 @@ local function is_gone(err)
   return not tostring(err.message):lower():find "exception"
 end
 
-local function with_id(err, id)
+--- Adds the id to an err of a look at job history, and whether it says that there is no such task.
+---@param err table
+---@param id integer
+---@return table err
+function M.with_id(err, id)
   err.job_id = err.job_id or id
   err.vanished = is_gone(err) or nil
   return err
@@ -221,7 +225,7 @@ end
 ---@return table|nil err `vanished`: the server does not know the task
 function M.get(client, id, opts)
   local _, data, err = request.send(client, "get", { id = M.id_text(id) }, opts)
-  if not data then return nil, with_id(err, id) end
+  if not data then return nil, M.with_id(err, id) end
   local task = type(data) == "table" and data.task
   if type(task) ~= "table" then return nil, M.without_task(id) end
   local strange = M.strange(task.taskID, id)
@@ -268,7 +272,7 @@ function M.glance(client, id, opts)
     "task.requestApplicationName", "task.taskID", "task.instance" }
   local _, ok, status, progress, exec, creator, said, instance = request.send(client, "get",
     { id = M.id_text(id) }, { pick = PICK, deadline = opts and opts.deadline })
-  if not ok then return { err = with_id(status, id) } end
+  if not ok then return { err = M.with_id(status, id) } end
   if status == nil then return { err = M.without_task(id) } end
   local strange = M.strange(said, id)
   if strange then return { err = strange } end

@@ -21,9 +21,6 @@ local POLL = {
 }
 local FIRST_MOST = 1        -- the first delay where many are watched
 local POLL_WITH_LOG = 2     -- longest delay while log lines are wanted
--- What is believed when it was said so often, in so many seconds, and nothing else meanwhile:
--- of a task that nobody has seen yet, and of one that was there, or of a secret that was good.
-local SAID_TIMES, SAID_NEW, SAID_KNOWN = 5, 10, 60
 local REFUSED_FIRST, REFUSED_MOST = 1, 300 -- delay after a refused login, doubled each time
 local SILENT, SILENT_AGAIN = 120, 300      -- seconds without news before it is told
 local GRACE = 0.5           -- the least time for a job's first look
@@ -103,18 +100,8 @@ function Watch:finish(item, state, native, err)
   self.queue[self.tail] = item
 end
 
--- What one answer may say by mistake: that a task is unknown, that a secret is good no more.
-local function is_settling(err)
-  return err.vanished or err.kind == "auth" and err.standing or false
-end
-
--- Seconds over which that must be said. A task of which nobody knows that it ever was is soon
--- given up; a list of tasks may be behind the submits for a moment.
-local function seconds_of(item)
-  local known = item.seen or item.last_err and item.last_err.kind == "auth"
-    or item.job:handle().created
-  return known and SAID_KNOWN or SAID_NEW
-end
+-- Whether anybody knows that the task ever was.
+local function is_known(item) return item.seen or item.job:handle().created end
 
 -- When to look again. Failing rounds spread out, so that clients which were
 -- cut off together do not come back together.
@@ -145,7 +132,7 @@ local function delay_after(item, err, wait, jitter)
     local least = math.min(REFUSED_MOST, REFUSED_FIRST * 2 ^ (item.refused - 1))
     wait = math.max(wait, least * (0.8 + 0.4 * jitter))
   end
-  if is_settling(err) then wait = math.min(wait, (seconds_of(item) + 1) / (SAID_TIMES - 1)) end
+  if err.vanished then wait = math.min(wait, retry.doubt_delay(is_known(item))) end
   if not err.retry_after then return wait end
   return math.max(wait, math.min(err.retry_after, M.PATIENCE) * (1 + 0.2 * jitter))
 end
@@ -183,21 +170,6 @@ local function look(group, client, deadline)
   end
 end
 
--- The err that a wait ends with once it was said often enough, and nothing else meanwhile.
-local function settled(item, err)
-  if not is_settling(err) then
-    item.said = nil
-    return nil
-  end
-  local said = item.said or { since = core.now(), times = 0 }
-  item.said, said.times = said, said.times + 1
-  local seconds = core.now() - said.since
-  if said.times < SAID_TIMES or seconds < seconds_of(item) then return nil end
-  local told = failure.copy(err)
-  told.message = ("%s; said %d times in %.0f s"):format(err.message, said.times, seconds)
-  return told
-end
-
 -- A wait that hears nothing for minutes goes on, but not in silence. Of many jobs of a client
 -- one is told.
 local function tell_silence(item, err)
@@ -214,9 +186,18 @@ local function tell_silence(item, err)
   end
 end
 
+-- The time by which what is asked beside a look must be answered; one try is always made.
+local function deadline_of(watch)
+  return watch.deadline and math.max(watch.deadline, core.now() + GRACE)
+end
+
 -- Hands over the lines there are; at most a burst. True at the log's end.
 local function pump_log(item)
-  if item.log == nil then item.log = item.job:logs { follow = true } or false end
+  if item.log == nil then
+    local deadline = deadline_of(item.watch)
+    local timeout = deadline and deadline - core.now()
+    item.log = item.job:logs { follow = true, timeout = timeout } or false
+  end
   if not item.log then return true end
   for _ = 1, LOG_BURST do
     local lines, err, notes = item.log:poll()
@@ -281,8 +262,10 @@ local function take(item, entry)
   schedule(item, entry.err, item.jitter)
   if entry.err then
     item.last_err = entry.err
-    local err = M.permanent(entry.err) and entry.err or settled(item, entry.err)
-    if err then return watch:finish(item, nil, nil, err) end
+    local told
+    item.said, told = retry.count_doubt(item.said, entry.err, entry.err.vanished and is_known(item))
+    if M.permanent(entry.err) then told = entry.err end
+    if told then return watch:finish(item, nil, nil, told) end
     tell_silence(item, entry.err)
     return progress(item, { state = item.seen or "unknown", native = item.seen_native,
       progress = item.fraction }, entry.err)
@@ -300,7 +283,7 @@ local function take(item, entry)
   local log_err = watch.opts.on_log and select(2, (ended and drain_log or pump_log)(item)) or nil
   if watch.left then return end
   if ended and entry.state ~= "succeeded" then
-    local err, cause = item.job:error(entry.info)
+    local err, cause = item.job:error(entry.info, { deadline = deadline_of(watch) })
     entry.failure = err or cause
   end
   if watch.left then return end
