@@ -56,7 +56,8 @@ function M.open(rs, opts)
   picker = picker or core.picker(PICKS)
   return setmetatable({
     rs = rs, client = rs.client, size = math.min(opts.page_size or M.SIZE, LARGEST),
-    offset = 0, deadline = opts.timeout and core.now() + opts.timeout, once = opts.once,
+    offset = 0, timeout = opts.timeout, once = opts.once,
+    deadline = opts.timeout and core.now() + opts.timeout,
   }, Pages)
 end
 
@@ -140,12 +141,16 @@ local function looks_full(self, call)
   return bytes >= FULL * before
 end
 
--- The page that was asked for ahead, if it came well.
+-- The page that was asked for ahead, if it came well. It has the time that a request of now would
+-- have, however long it has been on its way already: whoever reads may have been busy.
 local function awaited(self)
   local call = self.ahead
   self.ahead = nil
   if not call then return nil end
-  host.current(self.client).await(call)
+  local limit = core.now() + (core.fields(self.client).timeout or math.huge)
+  local come = host.await(host.current(self.client), call,
+    math.min(limit, self.deadline or math.huge))
+  if not come then return call:close() end
   if looks_full(self, call) then ask_ahead(self) end
   return (picked(call, call:result()))
 end
@@ -355,8 +360,10 @@ end
 ---@return table|nil err
 function Pages:next(use)
   if self.over then return nil end
+  if self.expired then self.deadline, self.expired = core.now() + self.timeout, nil end
   local result, err = hand_out(self, use)
   if err then drop_ahead(self) end -- the page behind the one that failed
+  self.expired = err and self.deadline and core.now() >= self.deadline
   return result, err
 end
 
