@@ -2,12 +2,11 @@
 -- hide, and for each code a hint that a user can act on. Knows texts; knows no
 -- client.
 
+local copy = require "taskclient.copy"
 local core = require "taskclient.core"
 local each = require "taskclient.each"
 
 local M = {}
-
-local DEPTH = 8 -- of causes that are copied
 
 local mt = core.error_mt
 
@@ -176,17 +175,10 @@ function M.new(kind, message, fields)
   return setmetatable(err, mt)
 end
 
-local function copy_of(value, depth)
-  if type(value) ~= "table" or depth == 0 then return value end
-  local copy = {}
-  for name, member in each(value) do copy[name] = copy_of(member, depth - 1) end
-  return setmetatable(copy, getmetatable(value))
-end
-
 --- An err of one's own, with its causes, for a caller who may write into it.
 ---@param err table
 ---@return table err
-function M.copy(err) return copy_of(err, DEPTH) end
+function M.copy(err) return copy(err) end
 
 --- Whether a value is an err of ours.
 ---@param value any

@@ -1,6 +1,7 @@
 -- What jobs of both servers share. A job is an id and a client: everything
 -- else is asked for. Knows the entry of a poll; knows neither server's words.
 
+local copy = require "taskclient.copy"
 local core = require "taskclient.core"
 local each = require "taskclient.each"
 local failure = require "taskclient.error"
@@ -19,11 +20,19 @@ local Job = {}
 local function remember(job, entry)
   local fields = core.fields(job)
   if entry.err then return entry end
-  fields.last = entry
-  if M.ENDED[entry.state] then fields.ended = entry end
+  fields.last = { state = entry.state, native = entry.native, progress = entry.progress }
+  if M.ENDED[entry.state] then fields.ended = copy(entry) end
   return entry
 end
 M.remember = remember
+
+--- The entry of a job whose end is known already, for a caller who may write into it; else nil.
+---@param job userdata
+---@return table|nil entry
+function M.known_end(job)
+  local known = core.fields(job).ended
+  return known and copy(known)
+end
 
 --- One look at the job: `{state=, native=, progress=, info=, err=}`, and `note=`, a few words,
 --- where the state is not all there is to say. An end that
@@ -31,8 +40,7 @@ M.remember = remember
 ---@param opts table|nil deadline (monotonic seconds)
 ---@return table entry
 function Job:poll(opts)
-  local fields = core.fields(self)
-  return fields.ended or remember(self, fields.poller(self, opts))
+  return M.known_end(self) or remember(self, core.fields(self).poller(self, opts))
 end
 
 --- The job's state and the server's own word for it.

@@ -189,7 +189,7 @@ attempt = function(state)
   local call, err = start(state)
   if not call then return nil, nil, err end
   if state.change then changing.sent(state.change, call, waiting) end
-  waiting.await(call)
+  waiting.await(call, nil, true)
   return judge(state, call, call:result())
 end
 

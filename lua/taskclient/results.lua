@@ -3,6 +3,7 @@
 -- text NULL stay three things where the server can tell (linkis-wire 3.12.1,
 -- 3.12.2). Saving is save.lua's, the server's own export export.lua's.
 
+local copy = require "taskclient.copy"
 local core = require "taskclient.core"
 local failure = require "taskclient.error"
 local history = require "taskclient.linkis.history"
@@ -95,7 +96,8 @@ end
 --- A cursor over the rows as arrays of cells. Cells are texts; SQL NULL is
 --- `taskclient.null`.
 ---@param opts table|nil page_size: rows asked for at once (5000; at most 100000); typed: integers
----  (exact to 64 bits), doubles and booleans as such; timeout: seconds for the whole
+---  (exact to 64 bits), doubles and booleans as such; timeout: seconds for the whole; whoever reads
+---  on after an err of kind timeout has as many once more
 ---@return taskclient.RowCursor
 function ResultSet:rows(opts)
   return open_rows(self, options.check("rows", opts, ROWS_SCHEMA))
@@ -174,7 +176,7 @@ end
 function ResultSet:columns()
   local ok, err = self:peek()
   if not ok then return nil, err end
-  return self.head.columns
+  return copy(self.head.columns)
 end
 
 -- Whether a server that sends no sign of it understands nullValue: another word

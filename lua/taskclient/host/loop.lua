@@ -13,13 +13,14 @@ function M.ready() scheduler.waiting "a wait by the host 'loop'" end
 --- Returns when the call has ended, or the time is over; other tasks run meanwhile.
 ---@param call any
 ---@param seconds number|nil
-function M.await(call, seconds)
+---@param own boolean|nil nobody else waits for the call: it ends when the task is cancelled
+function M.await(call, seconds, own)
   local task = scheduler.waiting "await"
   local deadline = seconds and core.now() + seconds
   while not call:done() and not (deadline and core.now() >= deadline) do
     pump.wait(call, scheduler.waker(task))
     if deadline then scheduler.wake_at(task, deadline) end
-    scheduler.suspend(task, true)
+    scheduler.suspend(task, true, own and call)
   end
 end
 

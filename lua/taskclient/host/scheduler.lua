@@ -38,7 +38,10 @@ end
 
 local function cancellation(task)
   task.told = true
-  return changing.fill(failure.new("interrupted", "the task was cancelled"), task.co)
+  local err = changing.fill(failure.new("interrupted", "the task was cancelled"), task.co)
+  if task.call then task.call:close() end
+  task.call = nil
+  return err
 end
 
 local function check_cancelled(task)
@@ -54,14 +57,17 @@ local function pause(task)
   task.waits = task.waits + 1
 end
 
--- The same; one that was cancelled meanwhile hears of it. on_call: transfers go on.
-local function suspend(task, on_call)
+-- The same; one that was cancelled meanwhile hears of it. on_call: transfers go on; own: the
+-- call that is the task's alone, and ends with its wait.
+local function suspend(task, on_call, own)
   if on_call then
     task.on_call = true
     task.scheduler.calls = task.scheduler.calls + 1
   end
+  task.call = own or nil
   pause(task)
   check_cancelled(task)
+  task.call = nil
 end
 
 -- A function that ends the wait, and gives true if it was it that did.

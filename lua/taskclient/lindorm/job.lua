@@ -159,7 +159,7 @@ function M.poll_all(jobs, opts)
   for first = 1, #jobs, TOGETHER do
     local last, calls, errs = math.min(first + TOGETHER - 1, #jobs), {}, {}
     for i = first, last do
-      entries[i] = core.fields(jobs[i]).ended
+      entries[i] = job_module.known_end(jobs[i])
       if not entries[i] then calls[i], errs[i] = begin(jobs[i], opts and opts.deadline) end
     end
     for i = first, last do entries[i] = entries[i] or finish(jobs[i], calls[i], errs[i]) end

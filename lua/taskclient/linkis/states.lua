@@ -2,6 +2,7 @@
 -- can do that, else the list by date, else one by one. What a server can do is
 -- found out once and remembered (linkis-wire 3.11.2, 6).
 
+local copy = require "taskclient.copy"
 local core = require "taskclient.core"
 local failure = require "taskclient.error"
 local heartbeat = require "taskclient.linkis.heartbeat"
@@ -136,6 +137,13 @@ local function open_jobs(jobs)
   return open
 end
 
+-- An entry that no other place has: one err may stand for many jobs, one job stand twice.
+local function own(entry, given)
+  if given[entry] or given[entry.info or entry.err or 1] then return copy(entry) end
+  given[entry], given[entry.info or entry.err or entry] = true, true
+  return entry
+end
+
 --- The states of many jobs; see client:states.
 ---@param client userdata
 ---@param jobs userdata[]
@@ -153,9 +161,9 @@ function M.ask(client, jobs, opts)
   end
   for _, job in ipairs(open) do heartbeat.note(job, entries[job]) end
   heartbeat.tend(client, opts and opts.deadline)
-  local aligned = {}
+  local aligned, given = {}, {}
   for i, job in ipairs(jobs) do
-    aligned[i] = core.fields(job).ended or job_module.remember(job, entries[job])
+    aligned[i] = own(job_module.known_end(job) or job_module.remember(job, entries[job]), given)
   end
   return aligned
 end
