@@ -69,7 +69,8 @@ describe("what a caller gets", function()
       local tasks, errs = {}, {}
       for i = 1, 3 do
         tasks[i] = taskclient.spawn(function()
-          return wrong:submit { code = "x", run_type = "sql", engine = "spark-3", key = "key-" .. i }
+          return wrong:submit { code = "x", run_type = "sql", engine = "spark-3",
+            key = "key-" .. i }
         end)
       end
       tasks[4] = taskclient.spawn(function() return wrong:attach(9):status() end)
