@@ -119,6 +119,21 @@ describe("taskclient.run", function()
     assert.is_true(slept)
   end)
 
+  it("tells of its own function's failure while the tasks of that go on", function()
+    local at
+    assert.is_false(pcall(run, function()
+      spawn(function()
+        sleep(0.02)
+        at = said
+      end)
+      error("early", 0)
+    end))
+    assert.matches("a task has failed, .*: early", at)
+    said = ""
+    assert.is_false(pcall(run, function() error("alone", 0) end))
+    assert.equals("", said) -- raised at once
+  end)
+
   it("tells of a task that has failed while the others go on", function()
     local at
     local ok, why = pcall(run, function()

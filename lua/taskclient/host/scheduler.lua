@@ -268,9 +268,9 @@ end
 local function tell_failures(scheduler)
   for i = (scheduler.told or 0) + 1, #scheduler.failed do
     local task = scheduler.failed[i]
-    if task ~= scheduler.main and not task.joined then
+    if not task.joined then
       io.stderr:write("taskclient.run: a task has failed, which is raised where it is joined, or "
-        .. "at the end of the run: ", tostring(task.failure):sub(1, TOLD_MOST), "\n")
+        .. "when the others have ended: ", tostring(task.failure):sub(1, TOLD_MOST), "\n")
     end
   end
   scheduler.told = #scheduler.failed
@@ -322,7 +322,6 @@ function M.run(fn, ...)
   if M.current() then return M.join(M.spawn(fn, ...)) end
   local scheduler = new_scheduler()
   local main = new_task(scheduler, fn, ...)
-  scheduler.main = main
   pump.guard(drive, scheduler, abandon)
   check_failures(scheduler, main)
   if main.ok then return outcome(main) end
