@@ -8,6 +8,7 @@ local wire = require "spec.support.wire"
 
 local core = wire.core
 local GOOD = fault.linkis { ok = true }
+local LUA = rawget(_G, "jit") and "luajit" or "lua" .. _VERSION:match "%d.%d"
 
 describe("200 calls", function()
   local fs, sick
@@ -90,8 +91,8 @@ describe("where descriptors run out", function()
     local file = assert(io.open(dir .. "/few.lua", "w"))
     file:write(SCRIPT)
     file:close()
-    local code, out, err = process.run({ "sh", "-c", "ulimit -n 40; exec lua5.4 \"$@\"", "sh",
-      dir .. "/few.lua", fs.url }, { env = { LUA_PATH = package.path, LUA_CPATH = package.cpath } })
+    local code, out, err = process.run({ "sh", "-c", "ulimit -n 40; exec \"$@\"", "sh",
+      LUA, dir .. "/few.lua", fs.url }, { env = { LUA_PATH = package.path, LUA_CPATH = package.cpath } })
     assert.equal(0, code, err)
     assert.matches("^%a+\tnot_sent\nwell again\n$", out)
     fs:stop()
@@ -126,7 +127,7 @@ describe("a client", function()
 
   it("may be left open with calls in flight when the state ends", function()
     fs:script { default = { { "read" }, { "stall" } } }
-    local code, out, err = process.run({ "lua5.4", "-e", ([[
+    local code, out, err = process.run({ LUA, "-e", ([[
       package.path = "./?.lua;" .. package.path
       local wire = require "spec.support.wire"
       client = wire.linkis("%s")

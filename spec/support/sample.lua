@@ -50,7 +50,7 @@ local folder = process.tempdir()
 local box = assert(require("taskclient.sandbox").start {
   lindorm = { sources = { landing = folder }, create_tables = true },
 })
-local linkis = assert(taskclient.linkis { url = box.url, user = "hadoop", password = "hadoop" })
+local linkis = assert(taskclient.linkis { url = box.url, user = box.user, password = box.password })
 
 local function submit(code, kind)
   return assert(linkis:submit { code = code, run_type = kind or "sql",
