@@ -51,7 +51,7 @@ LUAS     := $(strip $(foreach l,$(ALL_LUAS),\
 
 core = $(BUILD)/$(1)/taskclient/core.so
 
-.PHONY: all all-luas deps deps-test demo test check bench torture fuzz \
+.PHONY: all all-luas deps deps-test demo test check bench torture fuzz mutants \
         doc install uninstall clean env help lint warnings sanitize memcheck \
         install-modules rock
 
@@ -153,6 +153,10 @@ doc: all
 torture: all-luas $(BUILD)/nginx $(BUILD)/oom
 	@TASKCLIENT_TORTURE=1 lua5.4 spec/run.lua --only lua5.4 spec/fault spec/unit
 
+# N slips in FILES (default: all), each of which some spec of SPECS should notice; by SEED
+mutants: all $(BUILD)/nginx $(BUILD)/oom
+	@lua5.4 .ci/mutants.lua $(FILES)
+
 $(BUILD)/oom: spec/support/oom.c
 	@mkdir -p $(@D)
 	$(CC) -O1 -g -Wall -Wextra -rdynamic -o $@ $< -I$(call inc,lua5.4) -llua5.4
@@ -218,6 +222,6 @@ help:
 	@echo "make doc        doc/api.md from the annotations in the source"
 	@echo "make bench      ratios against peers (COUNT=1: by counts of instructions)"
 	@echo "make fuzz       FUZZ=seconds each"
-	@echo "make torture    the long runs"
+	@echo "make torture    the long runs            make mutants  N=20 SEED= FILES= SPECS="
 	@echo "make install    PREFIX=$(PREFIX)    make uninstall, make clean"
 	@echo 'eval "$$(make -s env)"   use the built tree from here'
