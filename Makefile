@@ -51,7 +51,7 @@ LUAS     := $(strip $(foreach l,$(ALL_LUAS),\
 
 core = $(BUILD)/$(1)/taskclient/core.so
 
-.PHONY: all all-luas deps deps-test demo test check bench torture fuzz mutants \
+.PHONY: all all-luas deps deps-test demo test check bench torture fuzz mutants coverage \
         doc install uninstall clean env help lint warnings sanitize memcheck \
         install-modules rock
 
@@ -153,6 +153,15 @@ doc: all
 torture: all-luas $(BUILD)/nginx $(BUILD)/oom
 	@TASKCLIENT_TORTURE=1 lua5.4 spec/run.lua --only lua5.4 spec/fault spec/unit
 
+# which lines and branches the specs run, by file; V=-v: the places that none reached
+COVER = $(BUILD)/cov
+coverage: $(BUILD)/nginx $(BUILD)/oom
+	@rm -rf $(COVER) && mkdir -p $(COVER)/lines
+	@$(MAKE) --no-print-directory -s BUILD=$(COVER) CFLAGS="-O0 -g --coverage" all
+	-@COVER_DIR=$(CURDIR)/$(COVER)/lines LUA_INIT=@$(CURDIR)/.ci/cover_lua.lua \
+	  TASKCLIENT_BUILD=$(COVER) lua5.4 spec/run.lua --only lua5.4 $(SPECS) >$(COVER)/log
+	@lua5.4 .ci/coverage.lua $(COVER) $(COVER)/lines $(V)
+
 # N slips in FILES (default: all), each of which some spec of SPECS should notice; by SEED
 mutants: all $(BUILD)/nginx $(BUILD)/oom
 	@lua5.4 .ci/mutants.lua $(FILES)
@@ -223,5 +232,6 @@ help:
 	@echo "make bench      ratios against peers (COUNT=1: by counts of instructions)"
 	@echo "make fuzz       FUZZ=seconds each"
 	@echo "make torture    the long runs            make mutants  N=20 SEED= FILES= SPECS="
+	@echo "make coverage   lines and branches that the specs run (V=-v: and those they do not)"
 	@echo "make install    PREFIX=$(PREFIX)    make uninstall, make clean"
 	@echo 'eval "$$(make -s env)"   use the built tree from here'
