@@ -97,7 +97,31 @@ describe("a script that is killed", function()
     return some
   end
 
+  -- What a power failure would take: the records that are written, and not synced yet.
   for _, what in ipairs { "many", "run" } do
+    it("has its intents on the disk when a submit goes out: " .. what, function()
+      local journal = reset()
+      assert.are.equal(0, (script(what, journal, { "strace", "-f", "-qq", "-s", "3000", "-e",
+        "trace=write,fdatasync,fsync,sendto", "-o", dir .. "/trace" })))
+      local open, fd, submits = {}, nil, 0
+      for line in io.lines(dir .. "/trace") do
+        local to, record = line:match '^%d*%s*write%((%d+), "{\\"at\\":.-\\"what\\":\\"(%a+)'
+        local synced = line:match "sync%((%d+)%)"
+        local sent = line:match 'sendto%(%d+, "POST (%S+)'
+        if record then
+          fd, open[record] = to, true
+        elseif synced and synced == fd then
+          open = {}
+        elseif sent and (sent:find "submit" or sent:find "create") then
+          submits = submits + 1
+          assert.is_nil(open.intent, sent)
+          -- no key would find a load again
+          if sent:find "create" then assert.is_nil(next(open), sent) end
+        end
+      end
+      assert.is_true(submits >= 6)
+    end)
+
     it("makes each task once and gives the same report: " .. what, function()
       local journal = reset()
       local code, report, err = script(what, journal)
