@@ -309,19 +309,6 @@ void tc_endpoint_put_back (tc_endpoint *e, tc_handle *h) {
 
 /* ---- making and ending ---- */
 
-static void link_to_loop (tc_endpoint *e) {
-  tc_loop *l = e->loop;
-  e->next = l->endpoints;
-  if (e->next != NULL) e->next->prev = e;
-  l->endpoints = e;
-}
-
-static void unlink_from_loop (tc_endpoint *e) {
-  if (e->prev != NULL) e->prev->next = e->next;
-  else e->loop->endpoints = e->next;
-  if (e->next != NULL) e->next->prev = e->prev;
-}
-
 tc_endpoint *tc_endpoint_new (tc_loop *l, const tc_settings *s,
                               const char **why) {
   tc_endpoint *e = calloc(1, sizeof *e);
@@ -331,7 +318,6 @@ tc_endpoint *tc_endpoint_new (tc_loop *l, const tc_settings *s,
   e->loop = l;
   e->due = HUGE_VAL;
   l->refs++;
-  link_to_loop(e);
   e->flying_most = s->max_connections;
   e->idle_s = (long)(s->idle_timeout + 0.999);
   e->host = strdup(s->host);
@@ -383,7 +369,9 @@ void tc_endpoint_close (tc_endpoint *e) {
 void tc_endpoint_release (tc_endpoint *e) {
   if (--e->refs > 0) return;
   tc_endpoint_close(e);
-  unlink_from_loop(e);
+  /* in a child: to close the connections would say goodbye on sockets that the
+     parent goes on using */
+  if (e->multi != NULL) tc_loop_unlink(e);
   tc_loop_release(e->loop);
   free_settings(&e->settings);
   free(e->host);

@@ -208,11 +208,26 @@ static CURLM *new_multi (const tc_loop *l) {
   return multi;
 }
 
+static void link_to_loop (tc_endpoint *e) {
+  tc_loop *l = e->loop;
+  e->prev = NULL;
+  e->next = l->endpoints;
+  if (e->next != NULL) e->next->prev = e;
+  l->endpoints = e;
+}
+
+void tc_loop_unlink (tc_endpoint *e) {
+  if (e->prev != NULL) e->prev->next = e->next;
+  else e->loop->endpoints = e->next;
+  if (e->next != NULL) e->next->prev = e->prev;
+}
+
 bool tc_loop_join (tc_endpoint *e) {
   if (e->broken && e->flying.first != NULL) return false;
   if (e->broken) tc_loop_leave(e);
   if (e->multi != NULL) return true;
   if ((e->multi = new_multi(e->loop)) == NULL) return false;
+  link_to_loop(e);
   curl_multi_setopt(e->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
   curl_multi_setopt(e->multi, CURLMOPT_SOCKETDATA, e);
   curl_multi_setopt(e->multi, CURLMOPT_TIMERFUNCTION, on_timer);
@@ -226,7 +241,9 @@ bool tc_loop_join (tc_endpoint *e) {
 
 void tc_loop_leave (tc_endpoint *e) {
   tc_loop *l = e->loop;
-  if (e->multi != NULL) curl_multi_cleanup(e->multi);
+  if (e->multi == NULL) return;
+  curl_multi_cleanup(e->multi);
+  tc_loop_unlink(e);
   e->multi = NULL;
   e->due = HUGE_VAL;
   e->broken = e->stale = false;
@@ -244,8 +261,10 @@ bool tc_loop_connected (const tc_endpoint *e) {
 
 /* what is not used again is closed: the server has ended an idle connection */
 static void tidy (tc_loop *l) {
-  for (tc_endpoint *e = l->endpoints; e != NULL; e = e->next)
+  for (tc_endpoint *e = l->endpoints, *next; e != NULL; e = next) {
+    next = e->next;
     if (e->stale && e->flying.first == NULL) tc_loop_leave(e);
+  }
 }
 
 /* ---- making and ending ---- */
@@ -336,7 +355,8 @@ static void act (tc_endpoint *e, curl_socket_t fd, int mask) {
 }
 
 static void run_timers (tc_loop *l) {
-  for (tc_endpoint *e = l->endpoints; e != NULL; e = e->next) {
+  for (tc_endpoint *e = l->endpoints, *next; e != NULL; e = next) {
+    next = e->next; /* without memory it leaves the loop */
     if (e->due > 0 && (e->due == HUGE_VAL || e->due > tc_now())) continue;
     e->due = HUGE_VAL;
     act(e, CURL_SOCKET_TIMEOUT, 0);

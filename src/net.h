@@ -73,7 +73,7 @@ struct tc_endpoint {
   double due;           /* when libcurl wants a call; HUGE_VAL: never */
   bool broken;          /* the multi is to be replaced: see act in loop.c */
   bool stale;           /* an idle connection has ended: see tidy in loop.c */
-  tc_endpoint *next, *prev; /* in the loop */
+  tc_endpoint *next, *prev; /* in the loop, while it has a multi */
   int refs;
   bool closed;
   tc_settings settings; /* texts of our own, no headers */
@@ -107,7 +107,7 @@ struct tc_loop {
   double looked;           /* when events were last asked for */
   size_t active;
   tc_list done;
-  tc_endpoint *endpoints;
+  tc_endpoint *endpoints;  /* those that have a multi */
 };
 
 unsigned tc_curl_failures (void); /* failed allocations so far */
@@ -123,6 +123,7 @@ void tc_loop_sweep (tc_loop *l); /* an exchange has failed */
 bool tc_loop_join (tc_endpoint *e);
 /* Closes all connections of the endpoint, none of which may be in use. */
 void tc_loop_leave (tc_endpoint *e);
+void tc_loop_unlink (tc_endpoint *e); /* which has a multi that is left alone */
 bool tc_loop_connected (const tc_endpoint *e); /* a connection is open */
 void tc_loop_deliver (tc_loop *l, tc_exchange *x); /* it has ended */
 curl_socket_t tc_loop_open_socket (void *handle, curlsocktype purpose,

@@ -92,7 +92,8 @@ describe("where descriptors run out", function()
     file:write(SCRIPT)
     file:close()
     local code, out, err = process.run({ "sh", "-c", "ulimit -n 40; exec \"$@\"", "sh",
-      LUA, dir .. "/few.lua", fs.url }, { env = { LUA_PATH = package.path, LUA_CPATH = package.cpath } })
+      LUA, dir .. "/few.lua", fs.url },
+      { env = { LUA_PATH = package.path, LUA_CPATH = package.cpath } })
     assert.equal(0, code, err)
     assert.matches("^%a+\tnot_sent\nwell again\n$", out)
     fs:stop()
