@@ -409,6 +409,17 @@ describe("a durable run", function()
     assert.is_nil(text():find("the client's own", 1, true))
   end)
 
+  it("hides a secret that goes over several lines of the log", function()
+    server.plan = function()
+      return { state = "failed", log = { "key is canary1", "canary2", "canary3 and", "the end" } }
+    end
+    local run = assert(runs.open "a.run")
+    wait.wait(assert(run:submit("x", linkis, {
+      startup = { private_key = "canary1\ncanary2\ncanary3" } })))
+    assert.is_nil(text():find("canary", 1, true))
+    assert.matches('"log":["key is *** and","the end"]', text(), 1, true)
+  end)
+
   it("remembers nothing of a spec that could never go out", function()
     local run = assert(runs.open "a.run")
     local before, round = text(), {}

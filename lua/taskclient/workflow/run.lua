@@ -18,6 +18,7 @@ local watch = require "taskclient.workflow.watch"
 local M = {}
 
 local LOG_TAIL, LOG_LONGEST = 6, 20000 -- lines of a failed job kept; lines read for them
+local LOG_CONTEXT = 200                -- lines before the last that may begin a secret in it
 -- A submit that was cut off (linkis-wire 3.1): a sick server holds it for 16 minutes and
 -- tries to store it every two, so that its list must have been fine for a while.
 local SETTLE, HOLD = 60, 1200 -- seconds
@@ -178,8 +179,16 @@ local function tail_of_log(job, clean)
     lines[#lines + 1] = line
     if told and told.level == "error" then last = #lines end
   end
-  for i = math.max(1, (last or #lines) - LOG_TAIL + 1), last or #lines do
-    tail[#tail + 1] = plain(lines[i], 400, clean)
+  last = last or #lines
+  -- cleaned together with what stands before, for a secret may go over several lines
+  local text = table.concat(lines, "\n", math.max(1, last - LOG_CONTEXT), last)
+  if #text > CUT_FIRST then text = text:sub(-CUT_FIRST):gsub("^[^\n]*\n", "") end
+  local shown = {}
+  for line in (clean(text) .. "\n"):gmatch "([^\n]*)\n" do
+    shown[#shown + 1] = line
+  end
+  for i = math.max(1, #shown - LOG_TAIL + 1), last > 0 and #shown or 0 do
+    tail[#tail + 1] = plain(shown[i], 400, clean)
   end
   return tail
 end
