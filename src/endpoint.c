@@ -374,6 +374,7 @@ void tc_endpoint_release (tc_endpoint *e) {
   if (e->multi != NULL) tc_loop_unlink(e);
   tc_loop_release(e->loop);
   free_settings(&e->settings);
+  free(e->lost);
   free(e->host);
   free(e);
 }
@@ -390,7 +391,11 @@ const char *tc_endpoint_host (const tc_endpoint *e) { return e->host; }
 
 /* ---- session ---- */
 
+const char *tc_endpoint_lost_cookie (const tc_endpoint *e) { return e->lost; }
+
 void tc_endpoint_forget_session (tc_endpoint *e) {
+  free(e->lost);
+  e->lost = NULL;
   if (e->share != NULL && !tc_endpoint_closed(e))
     curl_easy_setopt(e->jar, CURLOPT_COOKIELIST, "ALL");
 }
@@ -529,7 +534,8 @@ static void put_in_jar (tc_endpoint *e, const cookie *c) {
 /* A client has one server, so a cookie that this server sets is for it. libcurl
    drops one with a foreign Domain (of the machine behind a proxy), with Secure
    where TLS ends at a proxy, or for a path that is not asked for: the login
-   would be lost in silence. Such a cookie is kept for this host. */
+   would be lost in silence. Such a cookie is kept for this host, or its name is
+   for the err. */
 void tc_endpoint_keep_cookies (tc_endpoint *e, CURL *c) {
   struct curl_header *h;
   if (e->share == NULL) return;
@@ -537,6 +543,10 @@ void tc_endpoint_keep_cookies (tc_endpoint *e, CURL *c) {
                                       &h) == CURLHE_OK; i++) {
     cookie one;
     read_cookie(h->value, &one);
-    if (one.name.len > 0 && !in_jar(e, &one)) put_in_jar(e, &one);
+    if (one.name.len == 0 || in_jar(e, &one)) continue;
+    put_in_jar(e, &one);
+    if (e->lost == NULL && one.value.len > 0 && one.expires != 1 &&
+        !in_jar(e, &one))
+      e->lost = strndup(one.name.ptr, one.name.len);
   }
 }

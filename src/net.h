@@ -79,6 +79,7 @@ struct tc_endpoint {
   tc_settings settings; /* texts of our own, no headers */
   CURLSH *share;        /* the cookies, when there is a session */
   CURL *jar;            /* then: to look into them */
+  char *lost;           /* name of a cookie that could not be kept; or NULL */
   tc_headers *headers;
   tc_handle *idle;
   size_t idle_count;

@@ -1,5 +1,5 @@
 /*
-** transport.h: HTTP exchanges over one curl multi. A loop drives everything
+** transport.h: HTTP exchanges over curl. A loop drives all of them
 ** and is one pollable descriptor; an endpoint is one server with its settings
 ** and session; an exchange is one request and what came of it.
 ** Knows bytes and libcurl; knows neither Lua nor operations.
@@ -119,6 +119,9 @@ const char *tc_endpoint_host (const tc_endpoint *e); /* host:port */
    false: no memory, and the old ones stay */
 bool tc_endpoint_set_headers (tc_endpoint *e, const char *const *headers);
 void tc_endpoint_forget_session (tc_endpoint *e);
+/* The name of a cookie of this session that libcurl refuses in any form, as one
+   called __Secure- over plain HTTP; or NULL. */
+const char *tc_endpoint_lost_cookie (const tc_endpoint *e);
 /* calls see for each cookie of the session with its name and value */
 typedef void tc_cookie_seen (void *to, tc_slice name, tc_slice value);
 void tc_endpoint_cookies (tc_endpoint *e, tc_cookie_seen *see, void *to);

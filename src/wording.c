@@ -117,8 +117,15 @@ static void push_reply (lua_State *L, tc_client *c, const tc_call *call,
 static void push_message (lua_State *L, tc_client *c, const tc_call *call,
                           const tc_reply *r, const char *host) {
   tc_slice text;
+  const char *lost =
+    c->endpoint != NULL ? tc_endpoint_lost_cookie(c->endpoint) : NULL;
   if (r->fault != TC_FAULT_NONE) push_fault(L, call, r, host);
   else push_reply(L, c, call, r, host);
+  if (lost != NULL && strcmp(call->verdict.kind, "auth") == 0) {
+    lua_pushfstring(L, "%s; the server's cookie '%s' could not be kept",
+                    lua_tostring(L, -1), lost);
+    lua_remove(L, -2);
+  }
   lua_pushfstring(L, "%s: %s", call->operation->name, lua_tostring(L, -1));
   lua_remove(L, -2);
   text.ptr = lua_tolstring(L, -1, &text.len);

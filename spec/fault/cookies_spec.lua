@@ -105,6 +105,30 @@ describe("a session cookie", function()
     client:close()
   end)
 
+  for what, cookie in pairs {
+    ["a name for TLS alone"] = "__Secure-ticket=1; Secure; Path=/",
+    ["a name for one host with TLS"] = "__Host-ticket=1; Secure; Path=/",
+    ["too much text"] = "ticket=" .. ("x"):rep(9000) .. "; Path=/",
+  } do
+    it("that cannot be kept is named where the login is missed: " .. what, function()
+      local rule = reply_with { cookie }
+      rule.times = 1
+      fs:script { rule, default = { { "read" }, { "send", fault.linkis(nil,
+        { status = -1, http = 401, message = "please login" }) } } }
+      local client = named()
+      assert(wire.read(client))
+      local _, err = wire.read(client)
+      assert.equal("auth", err.kind)
+      local name = cookie:match "^[^=]+"
+      assert.truthy(err.message:find("cookie '" .. name .. "' could not be kept", 1, true),
+        err.message)
+      client:forget_session()
+      _, err = wire.read(client)
+      assert.is_nil(err.message:find("cookie", 1, true))
+      client:close()
+    end)
+  end
+
   it("is not shown, however it was dressed", function()
     local client = named()
     sent_back(client, { "ticket=canary-cookie-1234; Domain=other.example; Secure" })
