@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "call.h"
+#include "clean.h"
 #include "failure.h"
 #include "object.h"
 #include "settings.h"
@@ -123,13 +124,14 @@ static bool clean (tc_client *c, tc_slice text, size_t most,
                    tc_buffer *out) {
   tc_buffer hidden;
   tc_slice safe;
+  size_t read;
   bool fine;
   tc_buffer_init(&hidden, TEXT_MOST);
   if (text.len > most * 4 + 65536) text.len = most * 4 + 65536;
   fine = hide_all(c, text, &hidden);
   safe.ptr = hidden.ptr;
   safe.len = hidden.len;
-  fine = fine && tc_printable(out, safe, most);
+  fine = fine && tc_clean(out, safe, most, TC_CLEAN_TEXT, &read);
   tc_buffer_free(&hidden);
   return fine;
 }

@@ -14,6 +14,7 @@
 
 #include "append.h"
 #include "call.h"
+#include "clean.h"
 #include "failure.h"
 #include "file.h"
 #include "job.h"
@@ -342,6 +343,25 @@ static int operations (lua_State *L) {
   return 1;
 }
 
+/* core.clean(text, most, manner): the text, and whether all of it is there */
+static int clean (lua_State *L) {
+  static const char *const manners[] = { "text", "line", "colors", NULL };
+  tc_slice text;
+  tc_buffer *out;
+  size_t read;
+  lua_Number most = luaL_optnumber(L, 2, 0);
+  tc_manner manner = (tc_manner)luaL_checkoption(L, 3, "text", manners);
+  text.ptr = luaL_checklstring(L, 1, &text.len);
+  out = tc_scratch(L, (size_t)-1);
+  if (tc_clean(out, text, most > 0 ? (size_t)most : (size_t)-1, manner, &read))
+    lua_pushlstring(L, out->ptr != NULL ? out->ptr : "", out->len);
+  else
+    lua_pushliteral(L, "(no memory)");
+  tc_buffer_free(out);
+  lua_pushboolean(L, read == text.len);
+  return 2;
+}
+
 /* ---- the module ---- */
 
 static const luaL_Reg functions[] = {
@@ -349,7 +369,7 @@ static const luaL_Reg functions[] = {
   { "active", active },   { "alarm", alarm_at }, { "now", now },
   { "time", wall_time },  { "random", random_hex },
   { "place", place },     { "loopback", loopback },
-  { "yieldable", yieldable },
+  { "yieldable", yieldable }, { "clean", clean },
   { "operations", operations }, { "fields", tc_fields },
   { NULL, NULL }
 };

@@ -218,28 +218,3 @@ void tc_judge (tc_verdict *v, const tc_service *s, const tc_operation *op,
   else if (v->outcome != NULL && strcmp(v->outcome, "not_sent") != 0)
     v->retryable = false;
 }
-
-/* ---- foreign bytes in our messages ---- */
-
-/* C0, DEL, and the C1 that terminals obey too (U+009B begins a command) */
-static bool is_control (const char *p, int len) {
-  unsigned char c = (unsigned char)*p;
-  if (len == 2) return c == 0xC2 && (unsigned char)p[1] < 0xA0;
-  return c == 0x7F || (c < 0x20 && c != '\n' && c != '\t');
-}
-
-/* what a terminal or a log may be shown: valid UTF-8 without controls */
-bool tc_printable (tc_buffer *out, tc_slice text, size_t most) {
-  const char *p = text.ptr, *end = p + text.len;
-  while (p < end && out->len < most) {
-    int len = tc_utf8_length(p, end);
-    tc_status status;
-    if (len <= 0 || is_control(p, len))
-      status = tc_buffer_addchar(out, len <= 0 ? '?' : ' ');
-    else
-      status = tc_buffer_add(out, p, (size_t)len);
-    if (status != TC_OK) return false;
-    p += len <= 0 ? 1 : len;
-  }
-  return true;
-}

@@ -22,6 +22,5 @@ typedef struct tc_verdict {
 /* tap: NULL, or who is to see the reply's data; see tc_envelope_read */
 void tc_judge (tc_verdict *v, const tc_service *s, const tc_operation *op,
                const tc_reply *r, tc_tap *tap);
-bool tc_printable (tc_buffer *out, tc_slice text, size_t most);
 
 #endif

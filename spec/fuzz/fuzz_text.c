@@ -8,6 +8,7 @@
 
 #include "secret.h"
 #include "url.h"
+#include "clean.h"
 #include "verdict.h"
 
 #define MOST 100000
@@ -40,12 +41,15 @@ static void read_url (const char *text) {
 
 static void print (tc_slice text) {
   tc_buffer out;
+  size_t read;
   tc_buffer_init(&out, MOST);
-  insist(tc_printable(&out, text, 200), "no memory");
+  insist(tc_clean(&out, text, 200, TC_CLEAN_TEXT, &read), "no memory");
   insist(out.len <= 204, "more than asked for");
+  insist(read <= text.len, "more read than there is");
   for (size_t i = 0; i < out.len; i++) {
     unsigned char c = (unsigned char)out.ptr[i];
     insist((c >= 0x20 && c != 0x7F) || c == '\n' || c == '\t', "a control");
+    insist(c != 0xC2 || (unsigned char)out.ptr[i + 1] >= 0xA0, "a C1 control");
   }
   tc_buffer_free(&out);
 }
