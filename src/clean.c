@@ -38,7 +38,7 @@ static size_t color_at (const char *p, const char *end) {
   return n < most && p[n] == 'm' ? n + 1 : 0;
 }
 
-/* what stands for a byte that may not be shown as it is */
+/* what stands for a character that may not be shown as it is */
 static const char *stand_in (const char *p, const char *end,
                              tc_manner manner) {
   bool line = manner == TC_CLEAN_LINE;
@@ -47,8 +47,8 @@ static const char *stand_in (const char *p, const char *end,
     case '\t': return line ? "\\t" : "\t";
     case '\r':
       if (line) return "\\r";
-      return end - p > 1 && p[1] == '\n' ? "" : "?";
-    default: return "?";
+      return end - p > 1 && p[1] == '\n' ? "" : " ";
+    default: return line ? "?" : " ";
   }
 }
 
@@ -63,7 +63,7 @@ static tc_status add (tc_buffer *out, const char *p, const char *end,
   }
   if (len > 0 && !is_hidden(code_of((const unsigned char *)p, len)))
     return tc_buffer_add(out, p, *taken);
-  return tc_buffer_addtext(out, stand_in(p, end, manner));
+  return tc_buffer_addtext(out, len > 0 ? stand_in(p, end, manner) : "?");
 }
 
 static bool is_plain (char c) { return c >= ' ' && c < 0x7F; }

@@ -15,7 +15,8 @@ typedef enum tc_manner {
   TC_CLEAN_COLORS /* as text, and color sequences (ESC [ … m) stay */
 } tc_manner;
 
-/* Appends the text, "?" in place of what may not be shown, until the buffer
+/* Appends the text, a blank (in a line "?") in place of what may not be shown
+   and "?" for bytes that are no UTF-8, until the buffer
    holds `most` bytes or a few more; *read is how much of the text is done.
    False: no memory. */
 bool tc_clean (tc_buffer *out, tc_slice text, size_t most, tc_manner manner,

@@ -93,8 +93,9 @@ void tc_secret_open (lua_State *L, int module) {
 /* ---- clean text ---- */
 
 static void hide_cookie (void *to, tc_slice name, tc_slice value) {
+  tc_slice nobody = { NULL, 0 };
   (void)name;
-  if (value.len >= 8) tc_secrets_add(to, value);
+  if (value.len >= 8) tc_secrets_add(to, value, nobody);
 }
 
 /* Cookies come and go, with some servers at each reply: those seen lately are
@@ -274,13 +275,14 @@ static int redact (lua_State *L) {
   return 1;
 }
 
-/* client:hide(text or secret) */
+/* client:hide(text or secret, user) */
 static int hide (lua_State *L) {
   tc_client *c = tc_client_check(L, 1);
-  tc_slice text;
+  tc_slice text, user;
+  user.ptr = luaL_optlstring(L, 3, "", &user.len);
   if (!tc_text(L, 2, &text))
     return luaL_argerror(L, 2, "text or secret expected");
-  tc_client_hide(L, c, text);
+  tc_client_hide(L, c, text, user);
   return 0;
 }
 

@@ -35,5 +35,6 @@ void tc_client_open_type (lua_State *L, int module); /* core.client */
 /* text or secret; false when it is neither */
 bool tc_text (lua_State *L, int i, tc_slice *text);
 void tc_secret_open (lua_State *L, int module); /* core.secret, reveal */
+void tc_redactor_open (lua_State *L, int module); /* core.redactor */
 
 #endif

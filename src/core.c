@@ -391,6 +391,7 @@ int luaopen_taskclient_core (lua_State *L) {
   tc_append_open(L, module);
   tc_signals_open(L, module);
   tc_secret_open(L, module);
+  tc_redactor_open(L, module);
   tc_client_open_type(L, module);
   tc_job_open(L, module);
   tc_call_open(L);

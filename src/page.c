@@ -5,6 +5,7 @@
 #include "page.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 /* ---- cells ---- */
@@ -137,13 +138,17 @@ static void take_column_member (tc_json *j, tc_column *c) {
   else if (comment) take_part(j, &c->comment, &c->comment_escaped);
 }
 
-bool tc_page_column (tc_json *columns, tc_column *c) {
+bool tc_page_column (tc_json *columns, int number, tc_column *c) {
   memset(c, 0, sizeof *c);
   if (tc_json_next(columns) != TC_JSON_OBJECT)
     return false;
   while (tc_json_next(columns) == TC_JSON_NAME)
     take_column_member(columns, c);
   c->kind = tc_kind_of(c->type);
+  if (c->name.ptr == NULL) {
+    c->name.len = (size_t)snprintf(c->made, sizeof c->made, "column_%d", number);
+    c->name.ptr = c->made;
+  }
   return columns->fault == TC_JSON_FINE;
 }
 

@@ -15,6 +15,7 @@ typedef struct tc_column { /* raw JSON strings, empty when absent */
   tc_slice name, type, comment;
   bool name_escaped, type_escaped, comment_escaped;
   tc_kind kind;
+  char made[24]; /* the name of one that has none */
 } tc_column;
 
 typedef struct tc_cell {
@@ -49,7 +50,8 @@ static inline bool tc_page_short (tc_page *p, tc_slice *text) {
 
 /* columns: a reader of metadata, and each column in turn */
 void tc_page_columns (const tc_page *p, tc_json *columns);
-bool tc_page_column (tc_json *columns, tc_column *column);
+/* number: which one it is, from 1; a column without a name is called by it */
+bool tc_page_column (tc_json *columns, int number, tc_column *column);
 
 tc_kind tc_kind_of (tc_slice type);
 /* the cell's text as a value of a kind; false: it stays text */

@@ -31,7 +31,7 @@ static int count_columns (const tc_page *p) {
   tc_column c;
   int n = 0;
   tc_page_columns(p, &columns);
-  while (tc_page_column(&columns, &c)) n++;
+  while (tc_page_column(&columns, n + 1, &c)) n++;
   return n;
 }
 
@@ -74,7 +74,7 @@ static void push_columns (lua_State *L, const tc_page *p, shape *s) {
   lua_newtable(L); /* names taken */
   s->names = base + 2;
   tc_page_columns(p, &columns);
-  for (i = 1; i <= s->width && tc_page_column(&columns, &c); i++) {
+  for (i = 1; i <= s->width && tc_page_column(&columns, i, &c); i++) {
     s->kinds[i - 1] = (unsigned char)c.kind;
     tc_value_push_text(L, c.name, c.name_escaped);
     tc_rows_unique(L, base + 4);

@@ -27,10 +27,13 @@ static int complain (lua_State *L, const char *name, const char *expected) {
   return luaL_argerror(L, OPTIONS_ARG, lua_tostring(L, -1));
 }
 
-void tc_client_hide (lua_State *L, tc_client *c, tc_slice secret) {
-  if (secret.len > 0 && !tc_secrets_add(&c->secrets, secret))
+void tc_client_hide (lua_State *L, tc_client *c, tc_slice secret,
+                     tc_slice user) {
+  if (secret.len > 0 && !tc_secrets_add(&c->secrets, secret, user))
     luaL_error(L, "a secret is too long, or memory is short");
 }
+
+static const tc_slice nobody = { "", 0 };
 
 /* ---- texts ---- */
 
@@ -76,6 +79,15 @@ static void check_text (lua_State *L, const text_option *o, tc_slice text) {
   luaL_argerror(L, OPTIONS_ARG, lua_tostring(L, -1));
 }
 
+/* the user's name, which stands before the secrets in the list of texts */
+static tc_slice name_of (const tc_settings *s) {
+  tc_slice name = nobody;
+  if (s->user == NULL) return name;
+  name.ptr = s->user;
+  name.len = strlen(s->user);
+  return name;
+}
+
 /* the value stays on the stack: a finalizer may take it out of the table */
 static void read_text (lua_State *L, int options, const text_option *o,
                        tc_client *c, tc_settings *s) {
@@ -86,7 +98,7 @@ static void read_text (lua_State *L, int options, const text_option *o,
   }
   if (!tc_text(L, -1, &text)) complain(L, o->name, "text");
   check_text(L, o, text);
-  if (o->secret) tc_client_hide(L, c, text);
+  if (o->secret) tc_client_hide(L, c, text, name_of(s));
   *(const char **)(void *)((char *)s + o->place) = text.ptr;
 }
 
@@ -236,7 +248,7 @@ const char *const *tc_headers_read (lua_State *L, int list, tc_client *c,
     tc_slice name, value;
     lua_rawgeti(L, list, (int)i);
     read_pair(L, arg, &name, &value);
-    if (lua_type(L, -1) == LUA_TUSERDATA) tc_client_hide(L, c, value);
+    if (lua_type(L, -1) == LUA_TUSERDATA) tc_client_hide(L, c, value, nobody);
     add_header(L, *text, name, value);
     lua_pop(L, 3);
   }
@@ -284,7 +296,7 @@ static void hide_basic (lua_State *L, tc_client *c, const tc_settings *s) {
   fine = fine && tc_base64(&coded, text) == TC_OK;
   text.ptr = coded.ptr;
   text.len = coded.len;
-  fine = fine && tc_secrets_add(&c->secrets, text);
+  fine = fine && tc_secrets_add(&c->secrets, text, nobody);
   tc_buffer_wipe(&both);
   tc_buffer_wipe(&coded);
   if (!fine) luaL_error(L, "not enough memory");
@@ -302,7 +314,7 @@ static void hide_proxy (lua_State *L, tc_client *c, const char *proxy) {
   if (secret.ptr == NULL) return;
   secret.ptr++;
   secret.len = (size_t)(at - secret.ptr);
-  tc_client_hide(L, c, secret);
+  tc_client_hide(L, c, secret, nobody);
 }
 
 void tc_settings_read (lua_State *L, int options, tc_client *c,

@@ -16,6 +16,8 @@ const char *tc_settings_unreadable (const tc_settings *s);
    text, which may be wiped, lie on the stack [-0, +2 at most] */
 const char *const *tc_headers_read (lua_State *L, int list, tc_client *c,
                                     int arg, tc_buffer **text);
-void tc_client_hide (lua_State *L, tc_client *c, tc_slice secret);
+/* user: a name that is no secret itself; empty: none */
+void tc_client_hide (lua_State *L, tc_client *c, tc_slice secret,
+                     tc_slice user);
 
 #endif

@@ -77,7 +77,7 @@ static bool page_columns (lua_State *L, writer *w, const tc_page *p) {
   lua_newtable(L);
   taken = lua_gettop(L);
   tc_page_columns(p, &columns);
-  while (fine && tc_page_column(&columns, &c)) {
+  for (int i = 1; fine && tc_page_column(&columns, i, &c); i++) {
     tc_value_push_text(L, c.name, c.name_escaped);
     fine = add_column(L, w, taken, c.kind);
   }

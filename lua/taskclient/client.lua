@@ -4,6 +4,7 @@
 local core = require "taskclient.core"
 local each = require "taskclient.each"
 local failure = require "taskclient.error"
+local hide = require "taskclient.hide"
 local host = require "taskclient.host"
 local relay = require "taskclient.host.relay"
 local options = require "taskclient.options"
@@ -29,6 +30,8 @@ local TO_CORE = {
   "user_agent", "proxy", "ca_file", "ca_path", "cert", "key", "key_password", "insecure",
   "connect_timeout", "idle_timeout", "max_body", "max_connections", "lossy",
 }
+
+local COOKIE_LEAST = 8 -- letters of a cookie's value that is a secret by itself
 
 local CALL_OPTIONS = {
   timeout = "duration", deadline = "number", retry = "boolean", pick = "any",
@@ -69,7 +72,9 @@ local function header_list(where, headers)
     if type(pair) ~= "table" or type(pair[1]) ~= "string" or pair[2] == nil then
       options.raise(where, "option 'headers': a table of names and values expected")
     end
-    list[#list + 1] = { pair[1], pair[2] }
+    local hidden = type(pair[2]) == "string" and hide.named(pair[1])
+      and not pair[1]:lower():find "user$"
+    list[#list + 1] = { pair[1], hidden and core.secret(pair[2]) or pair[2] }
   end
   return list
 end
@@ -153,6 +158,19 @@ local function fields_of(where, service, opts, fields)
   return fields
 end
 
+-- What of a header or of cookies may come back alone: the core knows the whole values.
+local function hide_parts(client, opts)
+  for _, header in ipairs(core.fields(client).headers) do
+    local value = type(header[2]) == "userdata" and core.reveal(header[2])
+    local part = value and value:match "^%a+%s+(%S+)$" -- Bearer x
+    if part then client:hide(part, opts.user) end
+  end
+  local text = cookie_text("", opts.cookies)
+  for value in (type(text) == "string" and text or ""):gmatch "=([^;]+)" do
+    if #value >= COOKIE_LEAST then client:hide(value, opts.user) end
+  end
+end
+
 --- Makes the userdata.
 ---@param where string
 ---@param service string
@@ -171,6 +189,7 @@ function M.new(where, service, opts, class, fields, more)
   local fine, client, err = pcall(core.client, service, more, class)
   if not fine then options.again(where, client) end
   if not client then return nil, err end
+  hide_parts(client, opts)
   if in_the_open(opts) and holds_secret(opts, fields.headers) then
     if opts.allow_plaintext == false then
       options.raise(where, "a password, token or other secret over http; use https")

@@ -152,15 +152,18 @@ local function details(err)
   return #list > 0 and " (" .. table.concat(list, ", ") .. ")" or ""
 end
 
+local PRINTED = 65536 -- bytes of a message that are printed; the field holds all
+
+-- What a server says may hold commands for a terminal: printed it is clean, whoever prints it.
 mt.__tostring = function(err)
-  local message, operation = tostring(err.message), tostring(err.operation)
+  local message, operation = tostring(err.message):sub(1, PRINTED), tostring(err.operation)
   local text = tostring(err.kind or "error") .. ": "
   -- the core's messages name their operation already
   local named = not err.operation or message:sub(1, #operation + 1) == operation .. ":"
   if not named then text = text .. operation .. ": " end
   text = text .. message .. details(err)
   local hint = err.hint
-  return hint and text .. "; " .. hint or text
+  return (core.clean(hint and text .. "; " .. hint or text))
 end
 
 --- Makes an err.
@@ -185,11 +188,23 @@ function M.copy(err) return copy(err) end
 ---@return boolean
 function M.is(value) return type(value) == "table" and getmetatable(value) == mt end
 
--- The innermost code is the cause: it stands last.
-local function last_match(text, pattern)
+-- The innermost code is the cause: it stands last. Both look from one mark to the next, so that
+-- a long text costs no more than its length.
+local function last_code(text)
   local found
-  for digits in text:gmatch(pattern) do found = digits end
+  for at in text:gmatch "errCode[:=]()" do found = text:match("^%s*(%d+)", at) or found end
   return found
+end
+
+-- "error code(…): 50081"
+local function worded_code(text)
+  local at = text:find("error code", 1, true)
+  while at do
+    local colon = text:find(":", at, true)
+    local digits = colon and text:match("^%s*(%d+)", colon + 1)
+    if digits or not colon then return digits end
+    at = text:find("error code", colon, true)
+  end
 end
 
 --- The server's code inside a text of its own, or nil. A nested code wins over
@@ -200,9 +215,7 @@ end
 function M.code_in(text)
   if type(text) ~= "string" then return nil end
   text = text:gsub("\\u003d", "=")
-  local digits = last_match(text, "errCode[:=]%s*(%d+)")
-    or text:match "error code[^:]*:%s*(%d+)"
-    or text:match "^(%d%d%d%d%d+),%s"
+  local digits = last_code(text) or worded_code(text) or text:match "^(%d%d%d%d%d+),%s"
   return digits and tonumber(digits)
 end
 

@@ -69,16 +69,16 @@ end
 
 function Job:__tostring()
   local fields = core.fields(self)
-  local last = fields.last
-  if not last then return ("%s job %s"):format(fields.client.service, fields.id) end
+  local last, id = fields.last, core.clean(tostring(fields.id), 200, "line")
+  if not last then return ("%s job %s"):format(fields.client.service, id) end
   local state = last.state
   if state == "running" and percent(last.progress) then
     state = state .. ", " .. percent(last.progress)
   elseif state == "unknown" then
-    state = "unknown: " .. tostring(last.native)
+    state = "unknown: " .. core.clean(fields.client:redact(tostring(last.native)), 80, "line")
   end
   if last.note then state = state .. ", " .. last.note end
-  return ("%s job %s (%s)"):format(fields.client.service, fields.id, state)
+  return ("%s job %s (%s)"):format(fields.client.service, id, state)
 end
 
 --- Waits for the end. It is the job's real end, the deadline, or an err that no asking mends.

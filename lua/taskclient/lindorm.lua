@@ -26,7 +26,7 @@ local Client = {}
 -- not known, and any text goes out as one segment of a path.
 local function id_complaint(client, id)
   local fine, why = pcall(client.check, client, "info", { id = id })
-  return not fine and (tostring(why):match "%((.*)%)$" or why) or nil
+  return not fine and (tostring(why):match "^[^(]*%((.*)%)$" or why) or nil
 end
 
 -- A yes whose text nobody could ask for again.

@@ -215,13 +215,25 @@ local function error_lines(job, record, deadline)
   return lines
 end
 
--- The engine's own words, without what the server puts around each of them.
-local function message_of(record, state)
+-- A text up to where the server says by which of its services it came.
+local function without_place(text)
+  local at = text:find(",ip: ", 1, true)
+  while at do
+    if text:find("^,ip: [^,]* ,port: %d+ ,serviceKind: ", at) then
+      return text:sub(1, at - 1):match "^.*%S" or ""
+    end
+    at = text:find(",ip: ", at + 1, true)
+  end
+  return text
+end
+
+-- The engine's own words, without what the server puts around each of them, and without what
+-- the client keeps secret.
+local function message_of(client, record, state)
   local text = history.text(record.errDesc)
   if text then
     text = text:gsub("^21304, Task is Failed,errorMsg:%s*", "")
-    text = text:gsub("%s*,ip: [^,]* ,port: %d+ ,serviceKind: .-$", "")
-    return (text:gsub("%f[%w]errCode: %d+ ,desc: ", ""))
+    return client:redact((without_place(text):gsub("%f[%w]errCode: %d+ ,desc: ", "")))
   end
   return state == "cancelled" and "the task was cancelled" or "the task failed"
 end
@@ -242,7 +254,7 @@ function Job:error(known, opts)
   end
   local state = history.state(record.status)
   if state ~= "failed" and state ~= "cancelled" then return nil end
-  return failure.new("service", message_of(record, state), {
+  return failure.new("service", message_of(self.client, record, state), {
     code = history.code(record), job_id = self.id, retryable = record.canRetry == true,
     log = not known and error_lines(self, record, opts and opts.deadline) or nil,
   })

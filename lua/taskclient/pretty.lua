@@ -55,12 +55,15 @@ function M.width(text)
   return width
 end
 
-local ESCAPES = { ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t" }
+local LETTER_MOST = 16 -- bytes for each place of a cell, accents and all
 
-local function shown(cell)
+--- A value as one line without anything a terminal acts on, cut to some places more than are
+--- wanted before it is looked at: a cell may have millions.
+local function shown(cell, widest)
   if cell == nil then return "" end
   if cell == core.null then return "NULL" end
-  return (tostring(cell):gsub("%c", function(c) return ESCAPES[c] or "?" end))
+  local text, whole = core.clean(tostring(cell), widest * LETTER_MOST, "line")
+  return whole and text or text .. "…"
 end
 
 -- How many of the letters, from the `first` on by `step`, fit into that many places.
@@ -82,6 +85,7 @@ end
 ---@return string
 function M.clip(text, most, tail, mark)
   if M.width(text) <= most then return text end
+  if most < 1 then return "" end
   local letters = {}
   for letter in text:gmatch(LETTER) do letters[#letters + 1] = letter end
   local head = fitting(letters, 1, 1, most - 1 - (tail or 0))
@@ -97,13 +101,16 @@ end
 
 local function is_number(cell)
   return type(cell) == "number"
-    or type(cell) == "string" and cell:find "^[+-]?%d[%d.,]*[eE]?[+-]?%d*$" ~= nil
+    or type(cell) == "string" and #cell < 100 -- longer is no number, and costs the pattern much
+      and cell:find "^[+-]?%d[%d.,]*[eE]?[+-]?%d*$" ~= nil
 end
 
-local function column_names(columns, rows)
+local function column_names(columns, rows, widest)
   local names = {}
   for i, column in ipairs(columns or {}) do
-    names[i] = type(column) == "table" and tostring(column.name) or tostring(column)
+    local name = column
+    if type(column) == "table" then name = column.name end
+    names[i] = M.clip(shown(name, widest), widest)
   end
   if #names == 0 and rows[1] then
     for i = 1, #rows[1] do names[i] = i == 1 and "text" or "" end
@@ -118,7 +125,7 @@ local function measure(names, rows, widest)
   for i, row in ipairs(rows) do
     texts[i] = {}
     for k = 1, #names do
-      local text = M.clip(shown(row[k]), widest)
+      local text = M.clip(shown(row[k], widest), widest)
       texts[i][k] = text
       widths[k] = math.max(widths[k], M.width(text))
       numbers[k] = numbers[k] and (row[k] == core.null or is_number(row[k]))
@@ -133,12 +140,13 @@ end
 ---@param opts table|nil widest: places of a cell that are shown (60)
 ---@return string
 function M.table(rows, columns, opts)
-  local names = column_names(columns, rows)
-  local widths, numbers, texts = measure(names, rows, opts and opts.widest or WIDEST)
+  local widest = opts and opts.widest or WIDEST
+  local names = column_names(columns, rows, widest)
+  local widths, numbers, texts = measure(names, rows, widest)
   local function line(cells)
     local parts = {}
     for k = 1, #names do parts[k] = padded(cells[k], widths[k], numbers[k]) end
-    return (table.concat(parts, "  "):gsub("%s+$", ""))
+    return table.concat(parts, "  "):match "^.*%S" or ""
   end
   local rule = {}
   for k, width in ipairs(widths) do rule[k] = ("─"):rep(width) end

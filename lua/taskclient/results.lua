@@ -134,10 +134,15 @@ local function cells_of(data)
   return cells
 end
 
+local function text_or_nil(value) return type(value) == "string" and value or nil end
+
+-- The columns, with names for those that have none, as the core's pages have them.
 local function columns_of(metadata)
   local columns = {}
   for i, column in ipairs(type(metadata) == "table" and metadata or {}) do
-    columns[i] = { name = column.columnName, type = column.dataType, comment = column.comment }
+    if type(column) ~= "table" then break end
+    columns[i] = { name = text_or_nil(column.columnName) or "column_" .. i,
+      type = text_or_nil(column.dataType), comment = text_or_nil(column.comment) }
   end
   return columns
 end
@@ -338,7 +343,7 @@ ResultSet.__tostring = function(self)
     parts[2] = #head.columns .. (#head.columns == 1 and " column" or " columns")
   end
   local tail = #parts > 0 and " (" .. table.concat(parts, ", ") .. ")" or ""
-  return ("result set %s%s"):format(self.name, tail)
+  return ("result set %s%s"):format(core.clean(self.name, 200, "line"), tail)
 end
 
 -- The list -------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ end
 local function token_headers(client, session)
   local token, err = reveal(session.secret, "token")
   if not token then return nil, err end
-  client:hide(token)
+  client:hide(token, session.user)
   if token:find "%c" then
     return nil, failure.new("auth", "token: the function gave a control character "
       .. "(a newline at its end?)", { retryable = false })
@@ -96,7 +96,7 @@ end
 local function login_body(client, session)
   local password, err = reveal(session.secret, "password")
   if not password then return nil, err end
-  client:hide(password)
+  client:hide(password, session.user)
   local sent, plain = password, session.plain
   if not plain then
     sent, err, plain = encrypted(client, password)

@@ -57,13 +57,13 @@ static void print (tc_slice text) {
 /* the text holds the secret in the middle, whatever surrounds it */
 static void hide (tc_slice text) {
   static const char word[] = "s3cr3t+/ü\"x";
-  tc_slice secret = { word, sizeof word - 1 };
+  tc_slice secret = { word, sizeof word - 1 }, nobody = { NULL, 0 };
   tc_secrets secrets;
   tc_buffer in, out;
   tc_buffer_init(&in, MOST);
   tc_buffer_init(&out, MOST);
   tc_secrets_init(&secrets);
-  insist(tc_secrets_add(&secrets, secret), "no memory");
+  insist(tc_secrets_add(&secrets, secret, nobody), "no memory");
   tc_buffer_add(&in, text.ptr, text.len / 2);
   tc_buffer_add(&in, word, secret.len);
   tc_buffer_add(&in, text.ptr + text.len / 2, text.len - text.len / 2);

@@ -70,6 +70,7 @@ end
 
 local core = {
   now = function() return M.clock end, time = function() return M.wall + M.clock end,
+  clean = real.clean, redactor = real.redactor,
   crc32 = real.crc32, random = random, append = append, decode = real.decode, null = real.null,
   error_mt = {}, array_mt = real.array_mt, fields = function(object) return object end,
   sigint = function() return not M.ctrl_c end, caught = function() return nil end,

@@ -85,20 +85,25 @@ end
 
 -- Printed it is the JSON it came as; what is named like a password is not shown.
 local record_mt = {}
+local owners = setmetatable({}, { __mode = "k" }) -- record -> the client it came by
+local PRINTED = 65536 -- bytes
 record_mt.__tostring = function(info)
-  return hide.text(json.try(info) or "a record that is nested too deeply to be printed")
+  local text = json.try(info) or "a record that is nested too deeply to be printed"
+  return hide.printed(text, owners[info], PRINTED)
 end
 
-local function printable(data)
-  return getmetatable(data) and data or setmetatable(data, record_mt)
+local function printable(data, client)
+  if getmetatable(data) then return data end
+  owners[data] = client
+  return setmetatable(data, record_mt)
 end
 
 -- The record in a reply, or the err of its absence.
 local function record_of(job, call, data, err)
-  if type(data) == "table" and next(data) ~= nil then return printable(data) end
+  if type(data) == "table" and next(data) ~= nil then return printable(data, job.client) end
   err = err or no_record(call)
   data = err.kind == "protocol" and unmarked(call)
-  if data then return printable(data) end
+  if data then return printable(data, job.client) end
   err.job_id, err.vanished = job.id, is_gone(err) or nil
   return nil, err
 end
@@ -239,7 +244,7 @@ function Job:error(info, opts)
     if not entry then return nil, cause end
   end
   if entry.state ~= "failed" and entry.state ~= "cancelled" then return nil end
-  return failure.new("service", failure_text(entry),
+  return failure.new("service", self.client:redact(failure_text(entry)),
     { job_id = self.id, native = entry.native, stage = entry.stage, retryable = false })
 end
 

@@ -5,6 +5,7 @@
 local core = require "taskclient.core"
 local each = require "taskclient.each"
 local failure = require "taskclient.error"
+local hide = require "taskclient.hide"
 local request = require "taskclient.request"
 
 local M = {}
@@ -39,6 +40,7 @@ end
 ---@return number|nil
 function M.fraction(value)
   if type(value) == "string" then
+    if #value > 40 then return nil end -- no number, and too long a text for the pattern
     local digits, unit = value:match "^%s*([%d.]+[eE]?-?%d*)%s*([%%fF]?)%s*$"
     value = tonumber(digits)
     if value and unit == "%" then value = value / 100 end
@@ -141,7 +143,11 @@ function M.code(task)
 end
 
 local HIDDEN = { paramsJson = true, paramJson = true }
+local PRINTED = 4000 -- bytes of a value that are printed
 local record_mt = {}
+
+-- The client a record came by: what it keeps secret is not printed.
+local owners = setmetatable({}, { __mode = "k" })
 
 local function shown(name, value)
   if HIDDEN[name] and M.text(value) then return "(hidden)" end
@@ -152,20 +158,30 @@ local function shown(name, value)
   return "[" .. table.concat(parts, ", ") .. "]"
 end
 
+local function clean(task, text)
+  return (core.clean(hide.printed(text, owners[task], PRINTED), nil, "line"))
+end
+
 -- paramsJson holds passwords in clear (linkis-wire 3.11.1): it is there for
 -- those who ask for it, and never printed.
 record_mt.__tostring = function(task)
   local names, parts = {}, {}
   for name in each(task) do names[#names + 1] = tostring(name) end
   table.sort(names)
-  for i, name in ipairs(names) do parts[i] = name .. " = " .. shown(name, task[name]) end
+  for i, name in ipairs(names) do
+    parts[i] = clean(task, name) .. " = " .. clean(task, shown(name, task[name]))
+  end
   return "{ " .. table.concat(parts, ", ") .. " }"
 end
 
 --- Marks a task object of the server as a record.
 ---@param task table
+---@param client userdata|nil the one it came by, where the record is new
 ---@return table task
-function M.record(task) return setmetatable(task, record_mt) end
+function M.record(task, client)
+  owners[task] = client or owners[task]
+  return setmetatable(task, record_mt)
+end
 
 --- Whether an err says that something is not there: a task that is unknown or not
 --- ours ("not found"), or, of a server built from the published page, an address.
@@ -230,7 +246,7 @@ function M.get(client, id, opts)
   if type(task) ~= "table" then return nil, M.without_task(id) end
   local strange = M.strange(task.taskID, id)
   if strange then return nil, strange end
-  return M.record(task)
+  return M.record(task, client)
 end
 
 --- Whether no entrance has a task. What an entrance had still queued when it was stopped in good
@@ -252,11 +268,12 @@ end
 
 --- What a record says, as the entry of a poll.
 ---@param task table
+---@param client userdata|nil as for `record`
 ---@return table entry
-function M.entry(task)
+function M.entry(task, client)
   return with_note({
     state = M.state(task.status), native = M.text(task.status),
-    progress = M.fraction(task.progress), info = M.record(task),
+    progress = M.fraction(task.progress), info = M.record(task, client),
   }, task.strongerExecId, task.instance)
 end
 

@@ -184,7 +184,7 @@ local function next_row(self)
     if id and not self.seen[id] then
       self.seen[id] = true
       self.known = self.known + 1
-      if keeps(self, task) then return history.record(task) end
+      if keeps(self, task) then return history.record(task, self.client) end
     end
   end
 end

@@ -44,7 +44,7 @@ end
 local function put(entries, jobs, found)
   for _, job in ipairs(jobs) do
     local task = found[job.id]
-    if task then entries[job] = history.entry(task) end
+    if task then entries[job] = history.entry(task, job.client) end
   end
 end
 
@@ -86,7 +86,7 @@ local function ask_list(client, jobs, entries, opts)
     if not task then break end
     local job = want[history.task_id(task.taskID)]
     if job and not entries[job] then
-      entries[job] = history.entry(task)
+      entries[job] = history.entry(task, client)
       wanted = wanted - 1
     end
   end

@@ -7,14 +7,20 @@ local options = require "taskclient.options"
 local M = {}
 
 local RANK = { debug = 1, info = 2, warn = 3, error = 4 }
+local LONGEST = 2000 -- bytes of a value
 local FIRST = { "operation", "job_id", "http_status", "seconds", "attempt", "delay" }
+
+-- What a server says may hold commands for a terminal, and lines that look like another event.
+local function one_line(value)
+  return (core.clean(tostring(value), LONGEST):gsub("[\n\t]", " "))
+end
 
 local function shown(name, value)
   if type(value) == "number" and (name == "seconds" or name == "delay") then
     return string.format("%s=%.3f", name, value)
   end
-  local text = tostring(value):gsub("%c", " ")
-  return name .. "=" .. (text:find "[ =]" and string.format("%q", text) or text)
+  local text = one_line(value)
+  return name .. "=" .. (text:find '[ ="]' and '"' .. text:gsub('"', '\\"') .. '"' or text)
 end
 
 local function fields(event)
@@ -48,7 +54,7 @@ function M.new(opts)
   return function(level, event)
     if (RANK[level] or 4) < least then return end
     write(string.format("%s %-5s %s %s", os.date("%H:%M:%S", math.floor(core.time())), level,
-      tostring(event.what), fields(event)))
+      one_line(event.what), fields(event)))
   end
 end
 

@@ -15,6 +15,7 @@ local TINT = { succeeded = "32", failed = "31", cancelled = "33", running = "36"
 local PLAIN_GAP = 10       -- seconds between plain lines while the state stays
 local EARLIEST_ETA = 5     -- seconds before which an estimate means nothing
 local LONG_SILENCE = 30    -- seconds without an answer from which on their number is shown
+local LABEL_MOST = 1000    -- bytes
 local STEADY = 0.02        -- and the share of the work before which it means nothing
 
 ---@class taskclient.Bar
@@ -36,7 +37,8 @@ function M.bar(opts)
   local stream = opts.stream or io.stderr
   local bar = setmetatable({
     stream = stream, fd = stream == io.stdout and 1 or stream == io.stderr and 2 or -1,
-    quiet = opts.quiet, label = opts.label, width = opts.width, interval = opts.interval or 0.5,
+    quiet = opts.quiet, width = opts.width, interval = opts.interval or 0.5,
+    label = opts.label and core.clean(opts.label, LABEL_MOST, "line"),
     over = true, drawn = false,
   }, Bar)
   bar.live = not opts.quiet and (opts.width ~= nil or is_terminal(bar))
@@ -106,7 +108,10 @@ end
 
 local function subject(bar)
   if bar.label then return bar.label end
-  if bar.total == 1 and bar.job then return (tostring(bar.job):gsub("%s*%(.*", "")) end
+  if bar.total == 1 and bar.job then
+    local text = tostring(bar.job)
+    return text:sub(1, (text:find(" (", 1, true) or 0) - 1)
+  end
   return string.format("%d/%s jobs", bar.done or 0, bar.total or "?")
 end
 
@@ -150,9 +155,13 @@ end
 
 local function line(bar, width)
   local name, percent, rest, part = text_of(bar)
-  local plain = name .. percent .. "  " .. rest
-  local room = math.min(40, width - pretty.width(plain) - 4)
-  if not part or room < 6 then return pretty.clip(plain, width - 1, 0, "~") end
+  local facts = percent .. "  " .. rest
+  local room = math.min(40, width - pretty.width(name .. facts) - 4)
+  if not part or room < 6 then
+    -- the name gives way first: what is new is behind it
+    local left = math.max(0, width - 1 - pretty.width(facts))
+    return pretty.clip(pretty.clip(name, left, 0, "~") .. facts, width - 1, 0, "~")
+  end
   local state = state_of(bar)
   local edge = bar.ascii and { "[", "]" } or { "▕", "▏" }
   return name .. " " .. edge[1] .. tint(bar, state, gauge(bar, part, room)) .. edge[2] .. percent
@@ -228,14 +237,15 @@ function Bar:tick()
   if self.live and self.last and self.drawn then draw(self) end
 end
 
---- Writes a line of text above the bar.
+--- Writes a line of text above the bar, without what else than colors a terminal would act on.
 ---@param ... any
 function Bar:print(...)
   local list = {}
   for i = 1, select("#", ...) do list[i] = tostring((select(i, ...))) end
   local redraw = self.drawn
   erase(self)
-  self.stream:write(table.concat(list, "\t"), "\n")
+  local text = core.clean(table.concat(list, "\t"), nil, "colors")
+  self.stream:write(text, text:find("\27", 1, true) and "\27[0m" or "", "\n")
   if redraw then draw(self) end
 end
 

@@ -26,16 +26,14 @@ local function flatten(flat, path, value)
   end
 end
 
--- What is as short as this is only taken out where it stands as a word of its own, and digits
--- alone not at all: they may be anything.
-local SHORT = 3
+local PIECE = 30000 -- bytes that a redactor takes at most
 
-local function collect(secrets, words, value)
-  local text = tostring(value):gsub("%.0$", "") -- a whole number goes out without
-  if #text > SHORT then
-    secrets[#secrets + 1] = text
-  elseif #text > 1 and text:find "[^0-9]" then
-    words[#words + 1] = "%f[%w]" .. text:gsub("[^0-9A-Za-z]", "%%%0") .. "%f[^%w]"
+-- A secret of several lines, as a key in PEM form, comes back line by line in a log.
+local function add_secret(secrets, value)
+  for from = 1, #value, PIECE do secrets[#secrets + 1] = value:sub(from, from + PIECE - 1) end
+  if not value:find("\n", 1, true) then return end
+  for line in value:gmatch "[^\r\n]+" do
+    if #line >= 8 and not line:find("-----", 1, true) then add_secret(secrets, line) end
   end
 end
 
@@ -47,18 +45,15 @@ end
 ---@return table<string, string> form
 ---@return fun(text: string): string clean
 function M.form(spec, client)
-  local flat, secrets, words, form = {}, {}, {}, {}
+  local flat, secrets, form = {}, {}, {}
   flatten(flat, "", spec)
   for path, value in each(flat) do
-    if hide.named(path) and type(value) ~= "boolean" and value ~= core.null then
-      collect(secrets, words, value)
+    if hide.named(path) and (type(value) == "string" or type(value) == "number") then
+      add_secret(secrets, (tostring(value):gsub("%.0$", ""))) -- a whole number goes out without
     end
   end
-  local function clean(text)
-    text = client:redact(text)
-    for _, word in ipairs(words) do text = text:gsub(word, "***") end
-    return hide.text(text, secrets)
-  end
+  local redact = core.redactor(secrets, type(client.user) == "string" and client.user or nil)
+  local function clean(text) return hide.text(redact(client:redact(text))) end
   for path, value in each(flat) do
     if not hide.named(path) then form[path] = shown(value, clean) end
   end
