@@ -84,7 +84,7 @@ static tc_reach reach_of (tc_slice secret, tc_slice user) {
       (secret.len < 4 && leading(secret, is_digit) == secret.len) ||
       (user.len > 0 && same(secret, user.ptr, user.len)))
     return TC_AS_GIVEN;
-  if (secret.len < 3 ||
+  if (secret.len < 4 ||
       (secret.len < LETTERS && leading(secret, is_letter) == secret.len) ||
       (secret.len < DIGITS && leading(secret, is_digit) == secret.len))
     return TC_AS_WORD;
