@@ -89,7 +89,8 @@ local function extent(text, from, word)
   repeat
     at = text:find(quote, at + 1, true)
   until not at or (text:sub(at - 1, at - 1) == "\\") == escaped
-  return from + 1, at and (escaped and at - 1 or at) or #text + 1
+  if not at then return from + 1, text:find("\n", from, true) or #text + 1 end -- its line
+  return from + 1, escaped and at - 1 or at
 end
 
 local function hide_after(text, lower, word)
