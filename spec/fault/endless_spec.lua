@@ -50,6 +50,17 @@ describe("against a server whose answers have no end", function()
     end
   end)
 
+  it("the list ends where its reader closes it", function()
+    serve { { "/jobhistory/list", fault.linkis { tasks = { record(2), record(1) },
+                                                 totalPage = 500 } } }
+    local cursor = client:list { page_size = 2 }
+    assert.equal(2, tonumber(cursor:read().taskID))
+    assert.equal(cursor.close, getmetatable(cursor).__close) -- for `local cursor <close>`
+    cursor:close()
+    assert.is_nil(cursor:read())
+    assert.equal(1, #fs:requests())
+  end)
+
   it("many states are asked for one by one where the list repeats itself", function()
     local jobs = {}
     for id = 1, 3 do jobs[id] = client:attach(id) end

@@ -203,6 +203,14 @@ function Cursor:read()
   end
 end
 
+--- Ends it: nothing more is asked for.
+function Cursor:close()
+  self.rows, self.at = {}, 0
+  self.last, self.whole = true, true
+end
+
+Cursor.__close = Cursor.close
+
 function Cursor:__call()
   local task, err = self:read()
   if err then error(err, 0) end
