@@ -1,6 +1,7 @@
 -- What clients of both servers share: their common options, the call, attach,
 -- trace and the printed form. Knows the core; knows neither server's words.
 
+local clock = require "taskclient.clock"
 local core = require "taskclient.core"
 local each = require "taskclient.each"
 local failure = require "taskclient.error"
@@ -227,6 +228,22 @@ function Client:call(operation, args, opts)
   if opts then options.check("call", opts, CALL_OPTIONS) end
   return without_call(request.send(self, operation, args, opts))
 end
+
+--- The server's time, as its replies tell it: what a list's `since` and `before` are compared with.
+---@param ask boolean|nil true: where no reply has told it yet, one is asked for (Linkis)
+---@return number|nil Unix seconds, never later than it is, and up to 26 hours earlier where the
+---  server names its zone by a word other than UTC or GMT; nil: no reply has told it
+function Client:server_time(ask)
+  local time = clock.server(self)
+  if time or not ask then return time end
+  self:ask_time()
+  return clock.server(self)
+end
+
+--- Sends what a server answers with its time; nothing where it has nothing harmless.
+---@private
+---@return nil
+function Client:ask_time() end
 
 --- What a server wants to hear of jobs that are held, now and then: nothing here.
 ---@private

@@ -4,6 +4,7 @@
 
 local changing = require "taskclient.changing"
 local client_module = require "taskclient.client"
+local clock = require "taskclient.clock"
 local core = require "taskclient.core"
 local each = require "taskclient.each"
 local failure = require "taskclient.error"
@@ -73,7 +74,7 @@ function Client:submit(spec, opts)
       self:trace("warn", { what = "doubtful", operation = "create", message = complaint })
     end
   end
-  local created = core.time()
+  local created, moment = core.time(), clock.moment(self)
   local change = changing.begin(self, "submit")
   local call, id, err = changing.guard(change, create, self, args,
     { timeout = spec.timeout, deadline = opts and opts.deadline, change = change })
@@ -85,8 +86,8 @@ function Client:submit(spec, opts)
   if err.outcome ~= "unknown" then return nil, err end
   return nil, failure.new("submit_unknown",
     "whether the load was started is not known: " .. tostring(err.message) .. what_came(err),
-    { operation = "create", outcome = "unknown", since = created, cause = err,
-      http_status = err.http_status, body = err.body, retryable = false })
+    { operation = "create", outcome = "unknown", since = clock.told(self, moment) or created,
+      cause = err, http_status = err.http_status, body = err.body, retryable = false })
 end
 
 --- Every complaint about a spec and the exact form that would be sent, without sending it.

@@ -3,7 +3,6 @@
 
 local each = require "taskclient.each"
 local abort = require "taskclient.linkis.abort"
-local clock = require "taskclient.clock"
 local client_module = require "taskclient.client"
 local core = require "taskclient.core"
 local failure = require "taskclient.error"
@@ -313,16 +312,14 @@ function Client:reconcile(key, since)
   return job, err
 end
 
---- The server's time, as its replies tell it: what `since` and `before` are compared with.
----@param ask boolean|nil true: where no reply has told it yet, one is asked for
----@return number|nil Unix seconds, never later than it is, and up to 26 hours earlier where the
----  server names its zone by a word other than UTC or GMT; nil: no reply has told it
-function Client:server_time(ask)
-  local time, fields = clock.server(self), core.fields(self)
-  if time or not ask or fields.time_asked then return time end
+--- Asks for the server's time, once: by what needs no login.
+---@private
+---@return nil
+function Client:ask_time()
+  local fields = core.fields(self)
+  if fields.time_asked then return end
   fields.time_asked = true
   request.send(self, "publicKey", nil, { retry = false, timeout = 10 })
-  return clock.server(self)
 end
 
 --- The tasks whose keys begin with `prefix`, by one walk through the list.

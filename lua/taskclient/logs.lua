@@ -3,6 +3,7 @@
 -- each page, that the execID still is this task's (linkis-wire 3.4, 5.4). Which
 -- lines are new is follow.lua's; what the end needs is logend.lua's.
 
+local clock = require "taskclient.clock"
 local core = require "taskclient.core"
 local failure = require "taskclient.error"
 local follow = require "taskclient.follow"
@@ -33,6 +34,7 @@ local NOT_READY = "cache not ready" -- passes by itself
 local HEAD = 100      -- lines in which a log names its task
 local BURST = 5000    -- lines of one `poll`
 local LATELY = 600    -- seconds since a record's last change; clocks may differ by some
+local DISTRUST = 30 * 86400 -- seconds by which this machine's clock may be wrong
 local VERSION = 1     -- of a saved cursor
 local HASTE = 10      -- rounds in a row that call for more at once and bring nothing
 
@@ -43,10 +45,14 @@ local Cursor = {}
 
 local PICK
 
--- nil where the server tells no time, or in words.
-local function is_recent(changed)
+-- nil where the record tells no time, or in words. By the server's clock; where that is not
+-- known, this machine's is trusted to the month: one that is an hour wrong would have the end of
+-- a log taken for whole.
+local function is_recent(client, changed)
   if type(changed) ~= "number" then return nil end
-  return math.abs(core.time() - changed / 1000) < LATELY
+  local now = clock.server(client)
+  if now then return now - changed / 1000 < LATELY end
+  return math.abs(core.time() - changed / 1000) < DISTRUST
 end
 
 -- What job history says now: whether the job has ended, and lately, by which execID its
@@ -64,7 +70,8 @@ local function look(self)
   local ended = job_module.ENDED[state] or false
   heartbeat.note(self.job, { state = state, stronger = exec, creator = history.text(creator) })
   self.was_running = self.was_running or not ended
-  self.looked, self.ended, self.ended_lately = true, ended, ended and is_recent(changed)
+  self.looked, self.ended = true, ended
+  self.ended_lately = ended and is_recent(self.client, changed)
   self.exec = history.shown(self.job, exec, other)
   self.path = history.text(path) or self.path
   return true

@@ -5,6 +5,8 @@ local real = require "taskclient.core"
 
 local M = { clock = 1000, wall = 1767571200, slept = 0 }
 
+local server_wall = M.wall
+
 -- A file in memory that survives its holder, as a disk does a process.
 M.disk = { files = {}, locked = {}, syncs = 0, synced = {} }
 local File = {}
@@ -209,10 +211,12 @@ function Client:submit(spec, opts)
   return job
 end
 
-function Client.server_time() return M.wall + M.clock end
+-- The server's clock is right whatever `wall` says; `timeless`: it tells no time.
+function Client:server_time() return not self.server.timeless and server_wall + M.clock or nil end
 
-function Client:reconcile(key)
+function Client:reconcile(key, since)
   local server = self.server
+  server.since = since
   server.lookups = (server.lookups or 0) + 1
   local why = down(server)
   if why then return nil, why end

@@ -49,13 +49,12 @@ describe("trap", function()
     assert.matches("'%-'", err.hint)
   end)
 
-  it("a list by creator finds no task whose label has another name in it", function()
+  it("a list by creator finds no task whose label has another name, or creator, in it", function()
     local found = linkis.list { { taskID = 9, sourceJson = '{"taskclient.key":"k"}' } }
-    for _, other in ipairs { { user = "HADOOP" }, { execute_user = "alice" } } do
+    for _, other in ipairs { {}, { user = "HADOOP" }, { execute_user = "alice" } } do
       fs:script { { match = "/list.*creator=", reply = linkis.list {} },
         { match = "/list", reply = found }, { match = "/submit", reply = linkis.accepted(10) } }
       local spec = linkis.shell("echo once", { key = "k", creator = "c" })
-      assert.equals(10, assert(client:submit(spec)).id)
       for name, value in pairs(other) do spec[name] = value end
       assert.equals(9, assert(client:submit(spec)).id)
     end

@@ -205,6 +205,14 @@ describe("trap", function()
       { match = "/log", reply = linkis.log({ last }, 3) },
       file(head .. "\n", 1), file(head .. "\n" .. last .. "\n") }
     assert.same({ last }, assert(client:attach(12):error()).log)
+    -- it has ended just now by the server's clock, and this machine's says another day
+    local now = 1795312800
+    local task = linkis.task { status = "Failed", errDesc = "no", updatedTime = now * 1000 }
+    fs:script { { match = "/get", reply = (task:gsub("\r\n",
+        "\r\nDate: Sunday, November 22, 2026 2:00:00 AM UTC\r\n", 1)) },
+      { match = "/log", reply = linkis.log({ last }, 3) },
+      file(head .. "\n", 1), file(head .. "\n" .. last .. "\n") }
+    assert.same({ last }, assert(client:attach(12):error()).log)
   end)
 
   it("58: failed and killed jobs have results, and no log tells how many", function()

@@ -123,6 +123,34 @@ describe("a durable run", function()
     assert.are.equal(since, fakes.clock)
   end)
 
+  -- The machine's clock was set between the two processes. A look that believed it would be one
+  -- look at a submit that a sick server still holds: its task would be made twice.
+  for _, step in ipairs { 3600, -3600, 40 * 86400 } do
+    it("looks as long as the server's clock asks, whatever became of ours: " .. step, function()
+      local run, since = cut(0)
+      fakes.wall = fakes.wall + step
+      local key
+      server.before_lookup = function(asked) key = asked end
+      fakes.on_sleep = function()
+        if fakes.clock > since + 20 and server.count == 0 then linkis:submit { key = key } end
+      end
+      local job = run:submit("x", linkis, {})
+      fakes.wall = fakes.wall - step
+      assert.are.equal(1, assert(job).id)
+      assert.are.equal(1, server.count)
+      assert.is_true(server.since <= 1767571200 + since)
+    end)
+  end
+
+  it("relies on no time of its own where the server has told none", function()
+    server.timeless = true
+    local run, since = cut(0)
+    server.timeless = nil
+    assert(run:submit("x", linkis, {}))
+    assert.is_true(fakes.clock - since >= 150) -- as where nobody has looked
+    assert.is_true(server.since < 1767571200 + since - 86400)
+  end)
+
   it("does not know when the list has failed for twenty minutes, or there is none", function()
     for _, kind in ipairs { "http", "unsupported" } do
       local run, since = cut(1)

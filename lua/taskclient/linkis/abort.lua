@@ -28,6 +28,7 @@ local function now_in(seconds) return core.now() + seconds end
 
 -- The execID to kill by, as history shows it for this task now.
 local function target(job, record)
+  if history.is_homeless(record.strongerExecId, record.instance) then return nil end
   return history.current(job, record.strongerExecId, record.execId)
 end
 

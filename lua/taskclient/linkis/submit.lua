@@ -33,12 +33,13 @@ local PROBE = 30 -- seconds for a look at an address
 local CALL_SCHEMA = { adopt = "boolean", since = "number", deadline = "number",
   shared = "boolean" }
 
--- The creator to look for a plan's task by. The server compares the whole label with
+-- The creator to look for a plan's task by: none for a key of the caller's, which she may have
+-- used with another. The server compares the whole label with
 -- "<who asks>-<creator>", which finds no task that has another name in it.
 local function creator_of(client, plan)
   local spec, live = plan.spec, core.fields(client).session
   local other = spec.user or spec.execute_user or live and live.proxy_user
-  return not other and spec.creator or nil
+  return not other and not plan.shared and spec.creator or nil
 end
 
 -- The user whose name stands in the label, as far as that needs no request.

@@ -41,10 +41,11 @@ local ON = {
     attempt.url = record.url
     attempt.state = "intended"
   end,
-  -- `since` is the server's time: the ledger's is the first of them
+  -- `since` is the server's time: the ledger has the first of each server
   sending = function(ledger, record, attempt)
     attempt.since = record.since
-    ledger.since = ledger.since or record.since
+    local url = attempt.url or ""
+    ledger.since[url] = ledger.since[url] or record.since
     attempt.sending, attempt.state, attempt.to, attempt.err = record.at, "submitting", nil, nil
   end,
   begun = function(ledger, record) attempt_of(ledger, record, "step").state = "running" end,
@@ -154,7 +155,7 @@ end
 --- The ledger of these records; nil, the number of the first that cannot follow upon those
 --- before it, and why.
 function M.new(records)
-  local ledger = { steps = {}, order = {}, resumed = {} }
+  local ledger = { steps = {}, order = {}, resumed = {}, since = {} }
   for number, record in ipairs(records) do
     local why = M.complaint(ledger, record)
     if why then return nil, number, why end

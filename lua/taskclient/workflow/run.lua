@@ -24,6 +24,7 @@ local LOG_CONTEXT = 200                -- lines before the last that may begin a
 local SETTLE, HOLD = 60, 1200 -- seconds
 local TROUBLE = 2.5           -- times SETTLE, where the list has failed or nobody has looked
 local FIRST_LOOK, LONGEST_LOOK = 0.2, 5
+local DISTRUST = 30 * 86400   -- seconds by which a time of this machine's is not relied upon
 local CUT_FIRST = 65536       -- bytes of a text that are looked through for secrets
 local VALUE_MOST = 2 ^ 24     -- bytes of a step's value: a journal is read as a whole
 
@@ -109,7 +110,8 @@ local function unknown(name, attempt, trouble)
     "step '%s': its submit of %s was cut off, so whether the task exists is not known (%s); "
     .. "look on the server, then run:resolve(%q, id) or run:forget(%q)", name,
     os.date("%Y-%m-%d %H:%M:%S", math.floor(attempt.from)), known.message, name, name),
-    { outcome = "unknown", key = attempt.key, step = name, since = attempt.since })
+    { outcome = "unknown", key = attempt.key, step = name,
+      since = attempt.since or not attempt.key and attempt.from or nil })
 end
 
 -- An attempt still to be made: its intent is written, but not yet on the disk.
@@ -231,11 +233,16 @@ end
 
 -- Seconds from a cut submit to the monotonic time `now`, by the server's own clock: this machine's
 -- may have been set since then. nil: not known.
-local function age_at(now, client, attempt)
-  local time = attempt.since and client:server_time()
-  local age = time and time - attempt.since - (core.now() - now)
+local function age_at(now, plan)
+  local since = not plan.other and plan.attempt.since
+  local time = since and plan.client:server_time()
+  local age = time and time - since - (core.now() - now)
   return age and age >= 0 and age or nil
 end
+
+-- Since when a task may exist: by the server's clock, else by this machine's, which may have been
+-- wrong then, and so many days before that.
+local function since_when(told, at) return told or at - DISTRUST end
 
 -- Looks for the task of a submit that was cut off: job; nil when it was never made; nil, err.
 local function look(run, plan, deadline)
@@ -243,9 +250,10 @@ local function look(run, plan, deadline)
   local start, pause, fine_since, trouble = core.now(), FIRST_LOOK, nil, false
   while true do
     local asked = core.now()
-    local job, err = client:reconcile(attempt.key, attempt.since or 0)
+    local job, err = client:reconcile(attempt.key,
+      since_when(not plan.other and attempt.since, attempt.from))
     if job then return job end
-    local age = age_at(start, client, attempt)
+    local age = age_at(start, plan)
     local limit = start + math.max(HOLD - (age or 0), 0)
     if err then
       fine_since, trouble = nil, true
@@ -280,7 +288,7 @@ end
 -- The submit itself. Whether it was begun is in the journal before its first byte goes out.
 local function send(run, plan)
   local spec, keyed, sent_before = {}, plan.keyed, plan.attempt.sending ~= nil
-  local since = keyed and plan.client:server_time(true) or nil
+  local since = plan.client:server_time(keyed)
   local job, err = (keyed and note or keep)(run, "sending", plan.name, { since = since })
   if not job then return nil, err end
   for field, value in each(plan.spec) do spec[field] = value end
@@ -299,7 +307,8 @@ local function earlier(run, plan, deadline)
   local client, attempt = plan.client, plan.attempt
   if attempt.sending and not attempt.handle then return look(run, plan, deadline) end
   if run.continued and not run.existing[client] then
-    local ids, err = client:submitted(run.ledger.id .. ".", run.ledger.since or 0)
+    local ids, err = client:submitted(run.ledger.id .. ".",
+      since_when(run.ledger.since[client.url], run.ledger.at))
     if not ids and err.kind ~= "unsupported" then
       err.outcome = "not_sent"
       return nil, err
