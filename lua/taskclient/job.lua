@@ -20,7 +20,8 @@ local Job = {}
 local function remember(job, entry)
   local fields = core.fields(job)
   if entry.err then return entry end
-  fields.last = { state = entry.state, native = entry.native, progress = entry.progress }
+  fields.last = { state = entry.state, native = entry.native, progress = entry.progress,
+    note = entry.note }
   if M.ENDED[entry.state] then fields.ended = copy(entry) end
   return entry
 end
