@@ -14,6 +14,7 @@ M.SIZE = 5000           -- rows asked for at once
 local LARGEST = 100000  -- the server's limit since 1.7
 local FULL = 0.7        -- a page of that much of the last one's bytes may be full
 local COLUMNS = 500     -- of a column page, the server's limit
+local ALIKE = 50        -- full pages of one length in a row: does the server still know pages?
 local REPEATS = 4       -- equal column pages behind a first one: it was the last
 local COLUMNS_MOST = 100000 -- of a set; no server has as many
 local WIDE_CELLS = 1000000 -- on one page of a set that needs column pages
@@ -331,12 +332,29 @@ local function all_given(self, facts)
   return same
 end
 
+-- Whether the next page is to be compared with this one: always until the server has shown that
+-- it knows pages, and now and then where one looks like the other for long.
+local function is_doubtful(self, facts, n)
+  if n ~= self.size or facts.calls then return false end
+  local bytes = facts.call:bytes()
+  self.alike = bytes == self.length and self.alike + 1 or 0
+  self.length = bytes
+  return not core.fields(self.client).pages or self.alike > 0 and self.alike % ALIKE == 0
+end
+
+local function without_end(self)
+  return explained(self, failure.new("protocol",
+    ("the server gives one page for every page, from row %d on"):format(self.offset
+      - self.alike * self.size), { operation = "openFile", retryable = false }))
+end
+
 local function hand_out(self, use)
   local facts, err = obtain(self)
   if not facts then return nil, err end
   if self.before then
     local all, why = all_given(self, facts)
     if all then self:close() end
+    if all and self.alike >= ALIKE then why = without_end(self) end
     if all ~= false then return nil, why end
   end
   facts.later = self.offset > 0
@@ -344,9 +362,7 @@ local function hand_out(self, use)
   local last = self.once or facts.calls or listed and listed < self.size
   if not last then ask_ahead(self) end
   local result, n = use(facts)
-  local doubtful = result ~= nil and n == self.size and not facts.calls
-    and not core.fields(self.client).pages
-  if doubtful then self.before = facts else free(facts) end
+  if result ~= nil and is_doubtful(self, facts, n) then self.before = facts else free(facts) end
   if result == nil then return nil, n and explained(self, n) end
   self.offset = self.offset + n
   if n ~= self.size then self:close() end

@@ -1,6 +1,7 @@
 -- No server can keep a client busy: what has no end in its answers ends here, by
 -- what they bring and not by the caller's deadline alone.
 
+local cjson = require "cjson"
 local core = require "taskclient.core"
 local fault = require "spec.support.fault"
 local process = require "spec.support.process"
@@ -146,6 +147,28 @@ describe("against a server whose answers have no end", function()
     until not row
     assert.is_true(n == 10 or err ~= nil, n .. " rows")
     assert.is_true(#fs:requests "/openFile" < 20, #fs:requests "/openFile" .. " requests")
+  end)
+
+  it("rows are an err where a page that is served for ever follows honest ones", function()
+    local rows = {}
+    for i = 1, 10 do rows[i] = { "r" } end
+    local metadata = columns_of(1)
+    local page = { type = "2", metadata = metadata, fileContent = rows, totalLine = 10 }
+    local rs = result_set(page)
+    local none = fault.linkis { type = "2", metadata = metadata, totalLine = 0,
+                                fileContent = setmetatable({}, cjson.empty_array_mt) }
+    fs:script {
+      { match = "page=200000001&", times = 1, reply = none }, -- far behind: "it knows pages"
+      { match = "/openFile", times = 1000, reply = fault.linkis(page) },
+      default = { { "read" }, { "send", fault.boot(404) } },
+    }
+    local cursor, n, row, err = rs:rows { page_size = 10 }, 0
+    repeat
+      row, err = cursor:read()
+      if row then n = n + 1 end
+    until not row
+    assert.equal("protocol", err and err.kind, n .. " rows")
+    assert.is_true(#fs:requests "/openFile" < 200, #fs:requests "/openFile" .. " requests")
   end)
 
   it("redirects are followed nowhere, and tried a few times at most", function()
