@@ -365,6 +365,33 @@ describe("a call", function()
   end)
 end)
 
+describe("a redactor", function()
+  local redact = core.redactor({ "S3/cr=t <&> \"q\\é", "hadoop", "not", "q7z", "1", "4711" }, "hadoop")
+
+  it("knows a secret as servers write it back", function()
+    for _, text in ipairs {
+      'S3/cr=t <&> "q\\é', "S3%2Fcr%3Dt%20%3C%26%3E%20%22q%5C%C3%A9",
+      "s3:S3%2fcr%3dt+%3c%26%3e+%22q%5c%c3%a9", 'S3\\/cr=t <&> \\"q\\\\é',
+      'S3/cr\\u003dt \\u003c\\u0026\\u003e \\"q\\\\\\u00e9',
+      "S3/cr=t &lt;&amp;&gt; &quot;q\\é", "S3&#47;cr&#x3d;t &lt;&amp;&gt; &#34;q\\&#233;",
+      "S3%252Fcr%253Dt%2520%253C%2526%253E%2520%2522q%255C%25C3%25A9",
+    } do
+      assert.is_truthy(redact("a " .. text .. " b"):find "^a [s3:]*%*%*%* b$", text)
+    end
+  end)
+
+  it("leaves a sentence readable where a secret is one of its words", function()
+    local said = "User hadoop is not allowed to use table q7zone 1 of 10, 24711"
+    assert.equal(said, redact(said))
+    assert.equal("got *** and *** at", redact "got q7z and 4711 at")
+    assert.equal('{"password":"***","userName":"hadoop"}',
+      redact '{"password":"hadoop","userName":"hadoop"}')
+    assert.equal("token = ***", redact "token = not")
+    assert.equal("-p*** x", redact "-pq7z x")
+    assert.equal("redactor", tostring(redact))
+  end)
+end)
+
 describe("secrets", function()
   it("print nothing and give their text to who asks", function()
     local secret = core.secret "hush"

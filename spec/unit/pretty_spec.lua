@@ -32,6 +32,13 @@ describe("pretty.table", function()
     assert.are.equal("NULL  a\\nb  xxxxxxxxx…", list[3])
   end)
 
+  it("cuts a cell before it looks at it, and cleans names too", function()
+    local huge = ("x"):rep(20 * 1024 * 1024)
+    local list = lines({ { huge, "9\27[2J" } }, { { name = "n\27[2J" }, { name = "m\nk" } })
+    assert.are.equal(("x"):rep(59) .. "…  9?[2J", list[3])
+    assert.matches("^n%?%[2J +m\\nk$", list[1])
+  end)
+
   it("shows texts without columns", function()
     assert.are.same({ "text", "────", "one" }, lines({ { "one" } }, {}))
   end)

@@ -84,6 +84,19 @@ describe("the progress bar", function()
     assert.matches("linkis job 8  failed  0s\n$", text())
   end)
 
+  it("lets a label give way, and no label break the line", function()
+    progress.bar { stream = stream, width = 40, color = false, ascii = true,
+      label = ("long "):rep(20) }(job(7), report("running", 0.5))
+    assert.matches("50%%", text())
+    assert.matches("running", text())
+    local bar = progress.bar { stream = stream, width = 60, color = false, ascii = true,
+      label = "load\norders\27[2J" }
+    bar(job(7), report("running", 0.5))
+    assert.matches("load\\norders%?%[2J", text())
+    bar:print "\27[31mred\27[2J"
+    assert.matches("\27%[31mred %[2J\27%[0m\n", text())
+  end)
+
   it("counts places, not letters, of a label", function()
     local bar = progress.bar { stream = stream, width = 40, label = ("汉"):rep(9) .. "😀" }
     bar(job(1), report("running", 0.5))
