@@ -159,8 +159,11 @@ local function fields_of(where, service, opts, fields)
   return fields
 end
 
--- What of a header or of cookies may come back alone: the core knows the whole values.
+-- The secrets that the core is not given, and what of a header or of cookies may come back alone.
 local function hide_parts(client, opts)
+  for _, name in ipairs { "password", "token", "proxy_code" } do
+    if type(opts[name]) == "string" then client:hide(opts[name], opts.user) end
+  end
   for _, header in ipairs(core.fields(client).headers) do
     local value = type(header[2]) == "userdata" and core.reveal(header[2])
     local part = value and value:match "^%a+%s+(%S+)$" -- Bearer x

@@ -123,7 +123,8 @@ function M.Client:redact(text) end
 
 --- Has one more secret kept out of errors and traces.
 ---@param secret string
-function M.Client:hide(secret) end
+---@param user string|nil a name that is no secret, though it equals this one
+function M.Client:hide(secret, user) end
 
 --- Replaces the `headers` of the constructor for exchanges started from now on.
 ---@param list table {{name, value}, …}

@@ -366,7 +366,8 @@ describe("a call", function()
 end)
 
 describe("a redactor", function()
-  local redact = core.redactor({ "S3/cr=t <&> \"q\\é", "hadoop", "not", "q7z", "1", "4711" }, "hadoop")
+  local redact = core.redactor({ "S3/cr=t <&> \"q\\é", "hadoop", "not", "q7z", "1", "4711" },
+    "hadoop")
 
   it("knows a secret as servers write it back", function()
     for _, text in ipairs {
