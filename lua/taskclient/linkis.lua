@@ -214,6 +214,11 @@ local function error_lines(job, record, deadline)
   return lines
 end
 
+local function redacted(client, lines)
+  for i, line in ipairs(lines) do lines[i] = client:redact(line) end
+  return lines
+end
+
 -- A text up to where the server says by which of its services it came.
 local function without_place(text)
   local at = text:find(",ip: ", 1, true)
@@ -255,7 +260,8 @@ function Job:error(known, opts)
   if state ~= "failed" and state ~= "cancelled" then return nil end
   return failure.new("service", message_of(self.client, record, state), {
     code = history.code(record), job_id = self.id, retryable = record.canRetry == true,
-    log = not known and error_lines(self, record, opts and opts.deadline) or nil,
+    log = not known
+      and redacted(self.client, error_lines(self, record, opts and opts.deadline)) or nil,
   })
 end
 

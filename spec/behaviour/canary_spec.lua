@@ -137,6 +137,7 @@ describe("no secret", function()
     for name in pairs(OF_SPEC) do but[name] = true end
     hidden_in("err of the wait", err, but)
     hidden_in("job:error()", job:error(), but)
+    hidden_in("the log of job:error()", table.concat(job:error().log, "\n"), but)
     hidden_in("a printed record", assert(job:info()), but)
     hidden_in("the job", job, but)
     hidden_in("the handle", cjson.encode(job:handle()), but)
