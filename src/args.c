@@ -296,6 +296,10 @@ static void opt_overwrite (lua_State *L, tc_call *call) {
   call->request.overwrite = boolean(L, "overwrite");
 }
 
+static void opt_durable (lua_State *L, tc_call *call) {
+  call->request.durable = boolean(L, "durable");
+}
+
 static void opt_fresh (lua_State *L, tc_call *call) {
   if (boolean(L, "fresh")) call->request.fresh = true;
 }
@@ -325,7 +329,7 @@ static const option options[] = {
   { "timeout", opt_timeout }, { "max_body", opt_max_body },
   { "pick", opt_pick },       { "file", opt_file },
   { "overwrite", opt_overwrite }, { "method", opt_method },
-  { "fresh", opt_fresh }
+  { "fresh", opt_fresh },     { "durable", opt_durable }
 };
 
 #define OPTIONS (sizeof options / sizeof *options)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "failure.h"
+#include "file.h"
 #include "object.h"
 #include "rows.h"
 #include "value.h"
@@ -87,7 +88,8 @@ static int not_started (lua_State *L, const tc_client *c,
   else if (fault == TC_FAULT_CLOSED)
     tc_fail(L, "closed", "%s: the client is closed", name);
   else if (fault == TC_FAULT_IO)
-    tc_fail(L, "io", "%s: cannot write the file: %s", name, strerror(code));
+    tc_fail(L, "io", "%s: cannot write the file: %s", name,
+            tc_file_why(code));
   else
     tc_fail(L, tc_fault_kind(fault), "%s: out of memory", name);
   tc_set_text(L, "operation", name);

@@ -251,12 +251,37 @@ static int random_hex (lua_State *L) {
   return 1;
 }
 
-/* core.place(temp, path, overwrite): true, or nil, err (kind "io") */
+static int fail_file (lua_State *L, const char *path, int error) {
+  return tc_fail(L, error == ENOMEM ? "memory" : "io", "%s: %s", path,
+                 tc_file_why(error));
+}
+
+/* core.target(path, overwrite): the path behind all symbolic links, when a
+   file can be put there, or nil, err (kind "io"). Nothing is opened. */
+static int target (lua_State *L) {
+  size_t len;
+  const char *path = luaL_checklstring(L, 1, &len);
+  struct stat st;
+  char *found;
+  int error;
+  luaL_argcheck(L, strlen(path) == len, 1, "a path holds no zero byte");
+  error = tc_file_target(path, lua_toboolean(L, 2), &found, &st);
+  if (error != 0)
+    return fail_file(L, path, error);
+  lua_pushstring(L, found);
+  free(found);
+  return 1;
+}
+
+/* core.place(temp, path, overwrite, durable): puts a whole file, which stands
+   in the folder of the path's target, in its place. True, or nil, err (kind
+   "io"), and then the file stays where it was. */
 static int place (lua_State *L) {
   const char *temp = luaL_checkstring(L, 1), *path = luaL_checkstring(L, 2);
-  int error = tc_file_place(temp, path, lua_toboolean(L, 3));
+  int error = tc_file_place(temp, path, lua_toboolean(L, 3),
+                            lua_toboolean(L, 4));
   if (error != 0)
-    return tc_fail(L, "io", "%s: %s", path, strerror(error));
+    return fail_file(L, path, error);
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -368,7 +393,8 @@ static const luaL_Reg functions[] = {
   { "step", step },       { "fd", fd },         { "timeout", timeout },
   { "active", active },   { "alarm", alarm_at }, { "now", now },
   { "time", wall_time },  { "random", random_hex },
-  { "place", place },     { "loopback", loopback },
+  { "target", target },   { "place", place },
+     { "loopback", loopback },
   { "yieldable", yieldable }, { "clean", clean },
   { "operations", operations }, { "fields", tc_fields },
   { NULL, NULL }

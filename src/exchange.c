@@ -348,6 +348,7 @@ static int open_file (tc_exchange *x) {
   int error;
   if (x->request.file == NULL) return 0;
   error = tc_file_open(&x->file, x->request.file, x->request.overwrite);
+  x->file.durable = x->request.durable;
   x->filing = x->reply.to_file = error == 0;
   x->request.file = NULL;
   return error;

@@ -14,10 +14,15 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/vfs.h>
+#endif
 
 #define BLOCK 65536     /* bytes gathered before they are written */
 #define TEMP_TRIES 100  /* names tried for the temporary file */
 #define FOLDER_MOST 4096 /* bytes of a path, of which the system takes no more */
+#define LINKS_MOST 40   /* followed one after the other, as the system does */
+#define PROC_MAGIC 0x9FA0 /* statfs of /proc */
 #define TEMP_NAME ".taskclient-%016llx.part"
 
 void tc_file_init (tc_file *f) {
@@ -34,27 +39,91 @@ static int keep_error (tc_file *f, int error) {
 
 /* ---- opening ---- */
 
-/* 0 when the destination may be made; *mode: what an old one has, or 0 */
-static int look_at (const char *path, bool overwrite, mode_t *mode) {
-  struct stat st;
-  *mode = 0;
-  if (lstat(path, &st) != 0)
-    return errno == ENOENT ? 0 : errno;
-  if (S_ISDIR(st.st_mode))
-    return EISDIR;
-  if (!overwrite)
-    return EEXIST;
-  if (S_ISREG(st.st_mode))
-    *mode = st.st_mode & 0777;
-  else if (!S_ISLNK(st.st_mode))
-    return EINVAL; /* a rename would put a file in the place of a device */
-  return 0;
-}
-
 /* bytes of path up to and with its last slash */
 static size_t folder_length (const char *path) {
   const char *slash = strrchr(path, '/');
   return slash == NULL ? 0 : (size_t)(slash - path) + 1;
+}
+
+/* Whether the link stands in /proc, as those do that /dev/stdout and /dev/fd
+   lead to. They name what a process has open: a new file of that name would
+   not be what the process writes to. */
+static bool is_descriptor (const char *path) {
+#ifdef __linux__
+  char folder[FOLDER_MOST] = ".";
+  struct statfs fs;
+  size_t len = folder_length(path);
+  if (len >= sizeof folder)
+    return false;
+  if (len > 0)
+    memcpy(folder, path, len);
+  return statfs(folder, &fs) == 0 && fs.f_type == PROC_MAGIC;
+#else
+  return strncmp(path, "/dev/fd/", 8) == 0;
+#endif
+}
+
+/* Puts what the link at path names in its place: 0, or an errno. */
+static int follow (char *path) {
+  char link[FOLDER_MOST];
+  ssize_t n;
+  size_t folder;
+  if (is_descriptor(path))
+    return EINVAL;
+  n = readlink(path, link, sizeof link);
+  if (n < 0)
+    return errno;
+  folder = n > 0 && link[0] == '/' ? 0 : folder_length(path);
+  if (folder + (size_t)n >= FOLDER_MOST)
+    return ENAMETOOLONG;
+  memcpy(path + folder, link, (size_t)n);
+  path[folder + (size_t)n] = '\0';
+  return 0;
+}
+
+/* Looks at a destination, which is never opened: a pipe would be waited for.
+   0 when there is a regular file or none, or an errno; *st: its mode is 0
+   where there is no file. */
+static int look_at (const char *path, bool overwrite, struct stat *st) {
+  memset(st, 0, sizeof *st);
+  if (lstat(path, st) != 0)
+    return errno == ENOENT ? 0 : errno;
+  if (S_ISDIR(st->st_mode))
+    return EISDIR;
+  if (!overwrite)
+    return EEXIST;
+  /* a rename would put a file in the place of a device */
+  return S_ISREG(st->st_mode) || S_ISLNK(st->st_mode) ? 0 : EINVAL;
+}
+
+int tc_file_target (const char *path, bool overwrite, char **target,
+                    struct stat *st) {
+  char at[FOLDER_MOST];
+  size_t len = strlen(path);
+  int links, error = 0;
+  *target = NULL;
+  if (len == 0)
+    return ENOENT;
+  if (len >= sizeof at)
+    return ENAMETOOLONG;
+  memcpy(at, path, len + 1);
+  error = look_at(at, overwrite, st);
+  for (links = 0; error == 0 && S_ISLNK(st->st_mode); links++) {
+    error = links < LINKS_MOST ? follow(at) : ELOOP;
+    if (error == 0)
+      error = look_at(at, overwrite, st);
+  }
+  if (error == 0 && at[strlen(at) - 1] == '/')
+    error = ENOENT; /* the name of a folder, and there is none */
+  if (error == 0 && (*target = strdup(at)) == NULL)
+    error = ENOMEM;
+  return error;
+}
+
+const char *tc_file_why (int error) {
+  return error == EINVAL ? "not a regular file: only one of those can be put "
+                           "in place whole"
+                         : strerror(error);
 }
 
 /* O_EXCL makes a guessed name harmless: it need not be secret, only new */
@@ -85,36 +154,42 @@ static int open_temp (tc_file *f) {
 }
 
 /* The umask is asked of the kernel by making the file with 0666: reading it
-   with umask(2) would disturb other threads. */
-static int settle_mode (tc_file *f, mode_t old) {
+   with umask(2) would disturb other threads. An old file's owner and group are
+   kept where this process may give files to them. */
+static int settle_mode (int fd, const struct stat *old, mode_t *mode) {
   struct stat st;
-  if (fstat(f->fd, &st) != 0 || fchmod(f->fd, 0600) != 0)
+  if (fstat(fd, &st) != 0 || fchmod(fd, 0600) != 0)
     return errno;
-  f->mode = old != 0 ? old : st.st_mode & 0777;
+  *mode = (old->st_mode != 0 ? old : &st)->st_mode & 0777;
+  if (old->st_mode != 0 &&
+      (old->st_uid != st.st_uid || old->st_gid != st.st_gid) &&
+      fchown(fd, old->st_uid, old->st_gid) != 0 &&
+      fchown(fd, (uid_t)-1, old->st_gid) != 0)
+    *mode &= 0707; /* the group is another one now */
   return 0;
 }
 
-static int begin (tc_file *f, const char *path) {
-  size_t len = strlen(path);
-  f->path = (char *)malloc(len + 1);
-  f->temp = (char *)malloc(folder_length(path) + sizeof TEMP_NAME + 16);
-  if (f->path == NULL || f->temp == NULL)
+static int begin (tc_file *f) {
+  size_t folder = folder_length(f->path);
+  f->temp = (char *)malloc(folder + sizeof TEMP_NAME + 16);
+  if (f->temp == NULL)
     return ENOMEM;
-  memcpy(f->path, path, len + 1);
-  memcpy(f->temp, path, folder_length(path));
+  memcpy(f->temp, f->path, folder);
   return open_temp(f);
 }
 
 int tc_file_open (tc_file *f, const char *path, bool overwrite) {
-  mode_t old;
-  int error = path[0] == '\0' ? ENOENT : look_at(path, overwrite, &old);
+  struct stat old;
+  int error;
   tc_file_init(f);
   f->owner = getpid();
   f->overwrite = overwrite;
+  f->durable = true;
+  error = tc_file_target(path, overwrite, &f->path, &old);
   if (error == 0)
-    error = begin(f, path);
+    error = begin(f);
   if (error == 0)
-    error = settle_mode(f, old);
+    error = settle_mode(f->fd, &old, &f->mode);
   if (error != 0) {
     tc_file_discard(f);
     f->error = error;
@@ -180,20 +255,17 @@ static int rename_new (const char *from, const char *to) {
   return 0;
 }
 
+/* The destination is looked at once more: since the file was begun, a pipe or
+   a folder may have come there. */
 static int move (const char *from, const char *to, bool overwrite) {
+  struct stat st;
+  int error;
   if (!overwrite)
     return rename_new(from, to);
-  return rename(from, to) == 0 ? 0 : errno;
-}
-
-int tc_file_place (const char *temp, const char *path, bool overwrite) {
-  mode_t old;
-  int error = look_at(path, overwrite, &old);
-  if (error != 0)
-    return error;
-  if (old != 0 && chmod(temp, old) != 0)
-    return errno;
-  return move(temp, path, overwrite);
+  error = look_at(to, true, &st);
+  if (error == 0 && S_ISLNK(st.st_mode))
+    error = EINVAL;
+  return error != 0 ? error : rename(from, to) == 0 ? 0 : errno;
 }
 
 /* A folder that cannot be opened or synced on this file system is no failure
@@ -215,6 +287,35 @@ int tc_sync_folder (const char *path) {
   return error;
 }
 
+static int settle_made (const char *temp, const struct stat *old,
+                        bool durable) {
+  mode_t mode;
+  int fd = open(temp, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  int error;
+  if (fd < 0)
+    return errno;
+  error = settle_mode(fd, old, &mode);
+  if (error == 0 && (fchmod(fd, mode) != 0 || (durable && fsync(fd) != 0)))
+    error = errno;
+  close(fd);
+  return error;
+}
+
+int tc_file_place (const char *temp, const char *path, bool overwrite,
+                   bool durable) {
+  struct stat old;
+  char *target;
+  int error = tc_file_target(path, overwrite, &target, &old);
+  if (error == 0)
+    error = settle_made(temp, &old, durable);
+  if (error == 0)
+    error = move(temp, target, overwrite);
+  if (error == 0 && durable)
+    error = tc_sync_folder(target);
+  free(target);
+  return error;
+}
+
 static int close_fd (tc_file *f) {
   int fd = f->fd;
   f->fd = -1;
@@ -226,7 +327,8 @@ static int finish (tc_file *f) {
     return EBADF;
   if (f->error != 0 || flush(f) != 0)
     return f->error;
-  if (fchmod(f->fd, f->mode) != 0 || fsync(f->fd) != 0)
+  if (fchmod(f->fd, f->mode) != 0 ||
+      (f->durable && fsync(f->fd) != 0))
     return errno;
   return close_fd(f);
 }
@@ -247,7 +349,8 @@ int tc_file_commit (tc_file *f) {
     tc_file_discard(f);
     return error;
   }
-  error = tc_sync_folder(f->path);
+  if (f->durable)
+    error = tc_sync_folder(f->path);
   release(f);
   return error;
 }

@@ -67,6 +67,7 @@ typedef struct tc_request {
   size_t max_body;
   const char *file;     /* save a stream here; NULL: keep it in memory */
   bool overwrite;
+  bool durable;         /* the file is synced before it gets its name */
 } tc_request;
 
 /* filled when the exchange has ended */

@@ -6,6 +6,7 @@
 
 #include "call.h"
 #include "failure.h"
+#include "file.h"
 
 #define BODY_SHOWN 200     /* bytes of err.body */
 #define BODY_SEARCHED 2000 /* of the reply: a secret taken out brings more in */
@@ -48,7 +49,7 @@ static void push_fault (lua_State *L, const tc_call *call,
                          "packed more than 200 to 1)", host, number);
       break;
     case TC_FAULT_IO:
-      lua_pushfstring(L, "cannot write the file: %s", strerror(r->code));
+      lua_pushfstring(L, "cannot write the file: %s", tc_file_why(r->code));
       why = NULL;
       break;
     case TC_FAULT_INTERRUPTED:

@@ -38,7 +38,7 @@ static writer *check_open (lua_State *L, int arg) {
 static int fail_io (lua_State *L, const writer *w, int error) {
   const char *path = w->path.ptr != NULL ? w->path.ptr : "";
   return tc_fail(L, error == ENOMEM ? "memory" : "io", "%s: %s", path,
-                 strerror(error));
+                 tc_file_why(error));
 }
 
 /* what has stopped the writer; it is told again to whoever goes on */
@@ -303,6 +303,20 @@ static int row (lua_State *L) {
   return 1;
 }
 
+/* writer:write(text): bytes as they are, for a file that is no table; true,
+   or nil, err */
+static int put_bytes (lua_State *L) {
+  writer *w = check_open(L, 1);
+  size_t len;
+  const char *text = luaL_checklstring(L, 2, &len);
+  luaL_argcheck(L, !w->lines.started, 1, "the writer has columns");
+  if (tc_lines_failed(&w->lines) ||
+      tc_file_write(&w->lines.file, text, len) != 0)
+    return fail(L, w);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
 /* ---- options ---- */
 
 static bool option_flag (lua_State *L, const char *name, bool fallback) {
@@ -366,7 +380,7 @@ static void read_eol (lua_State *L, tc_lines *l) {
 static void refuse_unknown (lua_State *L) {
   static const char *const known[] = {
     "format", "separator", "quote", "null", "bom", "header", "eol",
-    "overwrite", "typed", NULL
+    "overwrite", "typed", "durable", NULL
   };
   for (lua_pushnil(L); lua_next(L, 2) != 0; lua_pop(L, 1)) {
     bool text = lua_type(L, -2) == LUA_TSTRING;
@@ -380,8 +394,8 @@ static void refuse_unknown (lua_State *L) {
   }
 }
 
-/* the options stand at 2; gives overwrite */
-static bool read_options (lua_State *L, tc_lines *l) {
+/* the options stand at 2 */
+static void read_options (lua_State *L, tc_lines *l) {
   static const char *const formats[] = {"csv", "tsv", "jsonl", NULL};
   static const char *const quotes[] = {"minimal", "all", NULL};
   tc_format *f = &l->format;
@@ -395,7 +409,6 @@ static bool read_options (lua_State *L, tc_lines *l) {
   read_eol(L, l);
   l->bom = option_flag(L, "bom", false);
   l->header = option_flag(L, "header", true);
-  return option_flag(L, "overwrite", false);
 }
 
 /* ---- begin and end ---- */
@@ -444,7 +457,7 @@ static writer *new_writer (lua_State *L) {
 static int new (lua_State *L) {
   size_t len;
   const char *path = luaL_checklstring(L, 1, &len);
-  bool overwrite;
+  bool overwrite, durable;
   writer *w;
   int error;
   luaL_argcheck(L, strlen(path) == len, 1, "a path holds no zero byte");
@@ -454,12 +467,15 @@ static int new (lua_State *L) {
     lua_replace(L, 2);
   }
   w = new_writer(L);
-  overwrite = read_options(L, &w->lines);
+  read_options(L, &w->lines);
+  overwrite = option_flag(L, "overwrite", false);
+  durable = option_flag(L, "durable", true);
   error = tc_buffer_add(&w->path, path, len) == TC_OK ? 0 : ENOMEM;
   if (error == 0)
     error = tc_file_open(&w->lines.file, path, overwrite);
   if (error != 0)
     return fail_io(L, w, error);
+  w->lines.file.durable = durable;
   w->open = true;
   return 1;
 }
@@ -468,6 +484,7 @@ static const luaL_Reg methods[] = {
   {"columns", columns},
   {"page", page},
   {"row", row},
+  {"write", put_bytes},
   {"commit", commit},
   {"discard", discard},
   {"__gc", discard},

@@ -37,6 +37,7 @@ local COOKIE_LEAST = 8 -- letters of a cookie's value that is a secret by itself
 local CALL_OPTIONS = {
   timeout = "duration", deadline = "number", retry = "boolean", pick = "any",
   max_body = "size", file = "text", overwrite = "boolean", method = "text", fresh = "boolean",
+  durable = "boolean",
 }
 
 ---@class taskclient.Client
@@ -224,7 +225,8 @@ local function without_call(_, ...) return ... end
 ---@param operation string by the server's name, as in `core.operations(service)`
 ---@param args table|nil parameters by the server's names; `body`: JSON text
 ---@param opts table|nil timeout and deadline (seconds; the latter monotonic), retry = false,
----  pick, max_body, file, overwrite, method, fresh
+---  pick, max_body, file, overwrite, durable (the file is synced; default: in plain scripts),
+---  method, fresh
 ---@return any result nil on failure; with `pick`: true, value, …
 ---@return any err
 function Client:call(operation, args, opts)

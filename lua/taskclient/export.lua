@@ -4,10 +4,10 @@
 
 local core = require "taskclient.core"
 local failure = require "taskclient.error"
+local host = require "taskclient.host"
 local options = require "taskclient.options"
 local request = require "taskclient.request"
 local results = require "taskclient.results"
-local save = require "taskclient.save"
 
 local M = {}
 
@@ -17,11 +17,11 @@ local SET_SCHEMA = {
   format = "string", limit = "count", separator = "string", null = "string", quote = "boolean",
   keep_newlines = "boolean", charset = "text", name = "text", sheet = "text",
   auto_format = "boolean", masked = "text", overwrite = "boolean", check = "boolean",
-  timeout = "duration",
+  timeout = "duration", durable = "boolean",
 }
 local JOB_SCHEMA = {
   limit = "count", null = "string", name = "text", auto_format = "boolean", masked = "text",
-  overwrite = "boolean", timeout = "duration",
+  overwrite = "boolean", timeout = "duration", durable = "boolean",
 }
 
 local BROKEN_OFF = { network = true, protocol = true }
@@ -33,7 +33,7 @@ end
 
 local function fetch(job, operation, args, path, opts)
   local _, bytes, err = request.send(job.client, operation, args,
-    { file = path, timeout = opts.timeout })
+    { file = path, timeout = opts.timeout, durable = false })
   if not bytes then
     err.job_id = job.id
     return nil, err
@@ -68,13 +68,13 @@ local function missing_end(path)
     or nil
 end
 
--- Has `get` write a file beside the path, which takes its place once `missing`
--- has nothing to say of it: an export that was cut leaves an older file alone.
+-- Has `get` write a file beside the path's target, which takes its place once `missing` has
+-- nothing to say of it: an export that was cut leaves an older file alone.
 local function take(job, path, opts, get, missing)
-  local temp = path .. "." .. core.random(6)
-  if not opts.overwrite and save.exists(path) then
-    return refused(job, path, "io", path .. ": File exists")
-  end
+  local target, why = core.target(path, opts.overwrite)
+  if not target then return refused(job, path, why.kind, why.message) end
+  local temp = target:match "^.*/" or ""
+  temp = temp .. ".taskclient-" .. core.random(8) .. ".part"
   local bytes, err = get(temp)
   if not bytes then return nil, err end
   local what = missing(temp)
@@ -83,7 +83,7 @@ local function take(job, path, opts, get, missing)
     return refused(job, path, "protocol", what)
   end
   local ok
-  ok, err = core.place(temp, path, opts.overwrite)
+  ok, err = core.place(temp, target, opts.overwrite, host.durable(job.client, opts.durable))
   if ok then return bytes end
   os.remove(temp)
   return refused(job, path, err.kind, err.message)
@@ -172,7 +172,8 @@ end
 ---@param path string
 ---@param opts table|nil format ("csv", "xlsx"; else by the path's ending), limit (rows; default
 ---  all), separator, null ("LINKIS_NULL", "BLANK" or any word), quote, keep_newlines, charset,
----  name, sheet, auto_format, masked, overwrite, check (false: rows are not counted), timeout
+---  name, sheet, auto_format, masked, overwrite, check (false: rows are not counted), timeout,
+---  durable (the file is synced before it gets its name; default: in plain scripts)
 ---@return integer|nil bytes
 ---@return table|nil err
 function M.set(rs, path, opts)
@@ -208,7 +209,7 @@ end
 ---@param job userdata
 ---@param path string
 ---@param opts table|nil limit (rows; default all), null, name, auto_format, masked, overwrite,
----  timeout
+---  timeout, durable
 ---@return integer|nil bytes
 ---@return table|nil err
 function M.job(job, path, opts)

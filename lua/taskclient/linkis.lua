@@ -281,7 +281,7 @@ function Job:results() return require("taskclient.results").list(self) end
 --- All table results as the sheets of one XLSX file made by the server.
 ---@param path string
 ---@param opts table|nil limit (rows; default all), null, name, auto_format, masked, overwrite,
----  timeout
+---  timeout, durable (the file is synced before it gets its name; default: in plain scripts)
 ---@return integer|nil bytes
 ---@return table|nil err
 function Job:export(path, opts) return require("taskclient.export").job(self, path, opts) end

@@ -97,7 +97,8 @@ local M = { Client = {}, Call = {} }
 --- Begins one exchange and returns at once; the parameters stand under the server's own names.
 ---@param operation string
 ---@param args table|nil path, query and form parameters; `body`: JSON text
----@param opts table|nil timeout, max_body, pick, file, overwrite, method, fresh, as for `call`
+---@param opts table|nil timeout, max_body, pick, file, overwrite, method, fresh, as for `call`;
+---  durable: a file is synced (default: not)
 ---@return userdata|nil call
 ---@return table|nil err
 function M.Client:start(operation, args, opts) end

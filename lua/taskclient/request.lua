@@ -39,6 +39,7 @@ local function start_options(state)
   return {
     timeout = limit, pick = opts.pick, file = opts.file, overwrite = opts.overwrite,
     max_body = opts.max_body, method = opts.method, fresh = opts.fresh,
+    durable = opts.file and host.durable(state.client, opts.durable) or nil,
   }
 end
 

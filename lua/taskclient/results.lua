@@ -311,7 +311,8 @@ end
 ---@param path string
 ---@param opts table|nil format ("csv", "tsv", "jsonl"), separator, quote ("minimal", "all"), null
 ---  (the word for NULL), bom, header, eol ("\r\n" for csv), overwrite (false: an existing file
----  is an error), typed (JSON Lines: numbers and booleans bare), page_size, timeout
+---  is an error), typed (JSON Lines: numbers and booleans bare), page_size, timeout, durable (the
+---  file is synced before it gets its name; default: in plain scripts)
 ---@return integer|nil rows
 ---@return integer|table bytes_or_err
 function ResultSet:save(path, opts)
@@ -323,7 +324,8 @@ end
 ---@param path string
 ---@param opts table|nil format ("csv", "xlsx"; else by the path's ending), limit (rows; default
 ---  all), separator, null ("LINKIS_NULL", "BLANK" or any word), quote, keep_newlines, charset,
----  name, sheet, auto_format, masked, overwrite, check (false: rows are not counted), timeout
+---  name, sheet, auto_format, masked, overwrite, check (false: rows are not counted), timeout,
+---  durable (the file is synced before it gets its name; default: in plain scripts)
 ---@return integer|nil bytes
 ---@return table|nil err
 function ResultSet:export(path, opts)

@@ -2,9 +2,11 @@
 -- Tables go page by page through the core's writer, so that memory is the same
 -- for any size; texts, HTML and pictures are saved as what they are.
 
+local copy = require "taskclient.copy"
 local core = require "taskclient.core"
 local each = require "taskclient.each"
 local failure = require "taskclient.error"
+local host = require "taskclient.host"
 local options = require "taskclient.options"
 local pages = require "taskclient.pages"
 
@@ -13,7 +15,7 @@ local M = {}
 local SCHEMA = {
   format = "string", separator = "string", quote = "string", null = "string", bom = "boolean",
   header = "boolean", eol = "string", overwrite = "boolean", typed = "boolean",
-  page_size = "count", timeout = "duration",
+  page_size = "count", timeout = "duration", durable = "boolean",
 }
 local FORMATS = { csv = "csv", tsv = "tsv", tab = "tsv", jsonl = "jsonl", ndjson = "jsonl" }
 
@@ -34,7 +36,7 @@ local function table_sink(path, opts, format)
   local writer, err = core.writer(path, {
     format = format, separator = opts.separator, quote = opts.quote, null = opts.null,
     bom = opts.bom, header = opts.header, eol = opts.eol, overwrite = opts.overwrite,
-    typed = opts.typed,
+    typed = opts.typed, durable = opts.durable,
   })
   if not writer then return nil, err end
   local sink = {}
@@ -52,20 +54,6 @@ local function table_sink(path, opts, format)
 end
 
 -- Texts and pictures --------------------------------------------------------------------
-
-local function io_error(path, why)
-  return failure.new("io", ("cannot write %s: %s"):format(path, tostring(why)),
-    { operation = "save", retryable = false })
-end
-
---- Whether there is a file that can be read under the path.
----@param path string
----@return boolean
-function M.exists(path)
-  local file = io.open(path, "rb")
-  if file then file:close() end
-  return file ~= nil
-end
 
 local DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
@@ -88,19 +76,12 @@ end
 
 -- What a page's lines become in the file; a picture waits until it is complete.
 local function raw_sink(path, opts, kind)
-  if not opts.overwrite and M.exists(path) then return nil, io_error(path, "it exists already") end
-  local temp = path .. "." .. core.random(6)
-  local file, why = io.open(temp, "wb")
-  if not file then return nil, io_error(path, why) end
-  local sink, rows, bytes, whole = {}, 0, 0, {}
-  local function put(text)
-    bytes = bytes + #text
-    local ok, trouble = file:write(text)
-    return ok, trouble
-  end
+  local writer, err = core.writer(path, { overwrite = opts.overwrite, durable = opts.durable })
+  if not writer then return nil, err end
+  local sink, rows, whole = {}, 0, {}
   function sink.page(facts)
-    local page, err = pages.table_of(facts)
-    if not page then return nil, err end
+    local page, why = pages.table_of(facts)
+    if not page then return nil, why end
     local lines = {}
     for i, row in ipairs(page.rows) do
       lines[i] = row[1] ~= core.null and tostring(row[1] or "") or ""
@@ -110,27 +91,24 @@ local function raw_sink(path, opts, kind)
       whole[#whole + 1] = table.concat(lines, "\n")
       return page.n, page.n
     end
-    local ok, trouble = put(#lines > 0 and table.concat(lines, "\n") .. "\n" or "")
-    if not ok then return nil, io_error(path, trouble) end
+    local ok
+    ok, why = writer:write(#lines > 0 and table.concat(lines, "\n") .. "\n" or "")
+    if not ok then return nil, why end
     return page.n, page.n
   end
-  function sink.discard()
-    file:close()
-    os.remove(temp)
-  end
+  function sink.discard() writer:discard() end
   function sink.commit()
-    local ok, trouble = true, nil
     if kind == "picture" then
       local text = table.concat(whole, "\n")
-      ok, trouble = put(from_base64(text) or text)
+      local ok, why = writer:write(from_base64(text) or text)
+      if not ok then
+        writer:discard()
+        return nil, why
+      end
     end
-    if ok then ok, trouble = file:flush() end
-    file:close()
-    local err = not ok and io_error(path, trouble) or nil
-    if ok then ok, err = core.place(temp, path, opts.overwrite) end
-    if ok then return rows, bytes end
-    os.remove(temp)
-    return nil, err
+    local bytes, why = writer:commit()
+    if not bytes then return nil, why end
+    return rows, bytes
   end
   return sink
 end
@@ -182,6 +160,8 @@ local function open_sink(path, opts, kind)
 end
 
 local function run(rs, path, opts)
+  local target, refused = core.target(path, opts.overwrite) -- before any page is asked for
+  if not target then return nil, refused end
   local source, sink = pages.open(rs, opts), nil
   local function use(facts)
     rs:learn(facts)
@@ -207,7 +187,8 @@ end
 ---@param path string
 ---@param opts table|nil format ("csv", "tsv", "jsonl"), separator, quote ("minimal", "all"), null
 ---  (the word for NULL), bom, header, eol, overwrite (false: an existing file is an error), typed
----  (JSON Lines: numbers and booleans bare), page_size, timeout
+---  (JSON Lines: numbers and booleans bare), page_size, timeout, durable (the file is synced
+---  before it gets its name; default: in plain scripts)
 ---@return integer|nil rows
 ---@return integer|table bytes_or_err
 function M.save(rs, path, opts)
@@ -215,6 +196,8 @@ function M.save(rs, path, opts)
   opts = options.check("save", opts, SCHEMA)
   local complaint = complaint_of(path, opts)
   if complaint then options.raise("save", complaint) end
+  opts = copy(opts)
+  opts.durable = host.durable(rs.client, opts.durable)
   local rows, bytes = run(rs, path, opts)
   if rows then rawset(rs, "total", rows) end
   return rows, bytes

@@ -77,7 +77,7 @@ local core = {
   error_mt = {}, array_mt = real.array_mt, fields = function(object) return object end,
   sigint = function() return not M.ctrl_c end, caught = function() return nil end,
   signals = function() return { close = function() end } end,
-  terminal = function() return nil end, step = function() end,
+  writer = real.writer, terminal = function() return nil end, step = function() end,
 }
 
 M.core = core
@@ -106,7 +106,8 @@ function M.install()
   M.disk.files, M.disk.locked, M.disk.full, M.disk.synced = {}, {}, false, {}
   M.disk.on_write, M.disk.before_write, M.on_sleep, M.interrupt, M.ctrl_c = nil, nil, nil, nil, nil
   package.loaded["taskclient.core"] = core
-  package.loaded["taskclient.host"] = { current = function() return M.host end, await = await }
+  package.loaded["taskclient.host"] = { current = function() return M.host end, await = await,
+    durable = function(_, said) return said == true end }
   for name in pairs(package.loaded) do
     if name:find "^taskclient%.workflow" or name == "taskclient.error"
       or name == "taskclient.json"

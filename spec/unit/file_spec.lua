@@ -132,13 +132,65 @@ describe("an output file", function()
     assert.equal("604", mode(path))
   end)
 
-  it("replaces a link, and never writes through it", function()
-    spit(folder .. "/target", "precious")
-    os.execute(("ln -s target %s"):format(path))
+  it("is put where a link leads to, and the link stays", function()
+    os.execute(("mkdir %s/data; echo old > %s/data/target; chmod 640 %s/data/target")
+      :format(folder, folder, folder))
+    os.execute(("ln -s data/target %s/hop; ln -s %s/hop %s"):format(folder, folder, path))
+    assert.is_nil((core.writer(path, {})))
     assert(writer { overwrite = true }:commit())
-    assert.equal("precious", slurp(folder .. "/target"))
-    assert.equal("a\r\nnew\r\n", slurp(path))
-    assert.equal("regular file", output("stat -c %F " .. path))
+    assert.equal("a\r\nnew\r\n", slurp(folder .. "/data/target"))
+    assert.equal("640", mode(folder .. "/data/target"))
+    assert.equal("symbolic link", output("stat -c %F " .. path))
+    os.remove(folder .. "/data/target")
+    assert(writer { overwrite = true }:commit()) -- a link to nothing: the file it names is made
+    assert.equal("a\r\nnew\r\n", slurp(folder .. "/data/target"))
+    os.execute(("cd %s; ln -s round ring; ln -s ring round; ln -s /proc/self/fd/1 stdout")
+      :format(folder))
+    for _, name in ipairs { "/ring", "/stdout", "/data/none/", "/data/" } do
+      local none, err = core.writer(folder .. name, { overwrite = true })
+      assert.is_nil(none, name)
+      assert.equal("io", err.kind)
+    end
+    assert.equal("target", output("ls -A " .. folder .. "/data"))
+  end)
+
+  it("takes no place where a pipe or a link has come meanwhile", function()
+    for _, command in ipairs { "mkfifo ", "ln -s /dev/null " } do
+      local made = writer { overwrite = true }
+      os.execute(command .. path)
+      local none, err = made:commit()
+      assert.is_nil(none)
+      assert.equal("io", err.kind)
+      assert.equal("out.csv", entries())
+      os.remove(path)
+    end
+  end)
+
+  it("of bytes as they are is put in place by the same way", function()
+    local made = assert(core.writer(path, {}))
+    assert(made:write "a\0b")
+    assert(made:write(("x"):rep(200000)))
+    assert.is_nil(slurp(path))
+    assert.equal(200003, (assert(made:commit())))
+    assert.equal("a\0b" .. ("x"):rep(200000), slurp(path))
+  end)
+
+  -- a crash after the rename must find the bytes there, or an empty file has taken the old one's
+  -- place; and a crash after success was told must find the name
+  it("is synced before it gets its name, its folder after it, unless durable is false", function()
+    local function calls(opts)
+      local code = ("w=require'taskclient.core'.writer(%q, %s) w:write 'x' assert(w:commit())")
+        :format(path, opts)
+      local status, _, err = process.run({ "strace", "-qq", "-e",
+        "trace=fsync,fdatasync,rename,renameat,renameat2", paths.lua, "-e", code },
+        { env = { LUA_CPATH = package.cpath } })
+      assert.equal(0, status, err)
+      local names = {}
+      for name in err:gmatch "(%a+%d?)%([^\n]*= 0" do names[#names + 1] = name end
+      return table.concat(names, " ")
+    end
+    assert.equal("fsync rename fsync", calls "{ overwrite = true }")
+    assert.equal("rename", calls "{ overwrite = true, durable = false }")
   end)
 
   it("takes the place of no folder, device or pipe", function()
@@ -183,5 +235,39 @@ describe("an output file", function()
       "w = core.writer('plain', {}) assert(w:columns{'a'}) print(w:commit())")
     assert.equal("3\t0\n", out)
     assert.equal("a\r\n", slurp(folder .. "/plain"))
+  end)
+
+  -- There is no fork in Lua: LuaJIT's ffi has one.
+  it("belongs to the process that began it, not to a child that forked off", function()
+    local built = io.open "build/luajit/taskclient/core.so"
+    if not built then
+      pending "not built for LuaJIT"
+      return
+    end
+    built:close()
+    spit(folder .. "/child.lua", [[
+      local ffi = require "ffi"
+      ffi.cdef "int fork(void); int waitpid(int, int *, int); void _exit(int);"
+      local core = require "taskclient.core"
+      local writer, journal = core.writer(arg[1], {}), core.append(arg[2], "first\n")
+      assert(writer:write "whole")
+      local pid = ffi.C.fork()
+      if pid == 0 then
+        writer:discard()
+        local ok, err = journal:write "the child's\n"
+        local cut, why = journal:truncate(0)
+        local refused = not ok and err.kind == "closed" and not cut and why.kind == "closed"
+        ffi.C._exit(refused and 0 or 3)
+      end
+      local status = ffi.new "int[1]"
+      ffi.C.waitpid(pid, status, 0)
+      assert(status[0] == 0, "the child wrote to its parent's journal")
+      assert(journal:write "second\n")
+      assert(writer:commit())]])
+    local code, _, err = process.run({ "luajit", folder .. "/child.lua", path,
+      folder .. "/journal" }, { env = { LUA_CPATH = "build/luajit/?.so;;" } })
+    assert.equal(0, code, err)
+    assert.equal("whole", slurp(path))
+    assert.equal("first\nsecond\n", slurp(folder .. "/journal"))
   end)
 end)

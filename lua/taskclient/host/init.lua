@@ -90,4 +90,14 @@ function M.current(client)
   return plain
 end
 
+--- Whether a file is synced where the caller has not said: in a plain script. A sync may take
+--- long, and keeps a thread that serves an event loop from everything else.
+---@param client userdata|nil
+---@param said boolean|nil the option `durable`
+---@return boolean
+function M.durable(client, said)
+  if said ~= nil then return said end
+  return M.current(client) == plain
+end
+
 return M

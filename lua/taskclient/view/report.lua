@@ -1,7 +1,8 @@
 -- report.lua: the picture of a run, from its ledger alone: SVG, HTML and text.
 -- One self-contained file, readable in light and dark. Knows steps and times;
 -- no client, no server.
-local new_error = require("taskclient.error").new
+local core = require "taskclient.core"
+local host = require "taskclient.host"
 local options = require "taskclient.options"
 local paint = require "taskclient.view.paint"
 local pretty = require "taskclient.pretty"
@@ -151,26 +152,37 @@ local function html_failures(run)
   return #out > 0 and "<h2>What went wrong</h2>\n" .. table.concat(out, "\n") or ""
 end
 
-local function write(where, path, text)
+local SCHEMA = { overwrite = "boolean", durable = "boolean" }
+
+local function write(where, run, path, opts, draw)
   options.argument(where, "path", path, "text")
-  local file, why = io.open(path, "wb")
-  if not file then return nil, new_error("io", why) end
-  local ok
-  ok, why = file:write(text)
-  local closed, close_why = file:close()
-  if ok and closed then return true end
-  return nil, new_error("io", path .. ": " .. tostring(why or close_why))
+  opts = options.check(where, opts, SCHEMA)
+  local writer, err = core.writer(path, { overwrite = opts.overwrite ~= false,
+    durable = host.durable(nil, opts.durable) })
+  if not writer then return nil, err end
+  local ok, bytes
+  ok, err = writer:write(draw(view_of(run)))
+  if not ok then
+    writer:discard()
+    return nil, err
+  end
+  bytes, err = writer:commit()
+  if not bytes then return nil, err end
+  return true
 end
 
 --- Writes the timeline as one SVG file.
-function M.svg(run, path)
-  return write("svg", path, paint.svg(view_of(run), svg_failures(run)))
+function M.svg(run, path, opts)
+  return write("svg", run, path, opts, function(view)
+    return paint.svg(view, svg_failures(run))
+  end)
 end
 
 --- Writes timeline, failures and last log lines as one HTML file.
-function M.html(run, path)
-  local view = view_of(run)
-  return write("html", path, paint.page(view, paint.svg(view, nil), html_failures(run)))
+function M.html(run, path, opts)
+  return write("html", run, path, opts, function(view)
+    return paint.page(view, paint.svg(view, nil), html_failures(run))
+  end)
 end
 
 --- The run as aligned lines for a terminal.

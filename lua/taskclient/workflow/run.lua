@@ -474,15 +474,19 @@ function Run:steps() return ledger.list(self.ledger) end
 
 --- Writes the run's picture; reads the journal alone.
 ---@param path string
+---@param opts table|nil overwrite (false: an existing file is an error), durable (the file is
+---  synced before it gets its name; default: in plain scripts)
 ---@return boolean|nil ok
 ---@return table|nil err
-function Run:svg(path) return require("taskclient.view.report").svg(self, path) end
+function Run:svg(path, opts) return require("taskclient.view.report").svg(self, path, opts) end
 
 --- Writes the run's picture, with its steps as a table, as a page.
 ---@param path string
+---@param opts table|nil overwrite (false: an existing file is an error), durable (the file is
+---  synced before it gets its name; default: in plain scripts)
 ---@return boolean|nil ok
 ---@return table|nil err
-function Run:html(path) return require("taskclient.view.report").html(self, path) end
+function Run:html(path, opts) return require("taskclient.view.report").html(self, path, opts) end
 
 --- The run as aligned text for a terminal.
 ---@return string
