@@ -393,8 +393,7 @@ static const luaL_Reg functions[] = {
   { "step", step },       { "fd", fd },         { "timeout", timeout },
   { "active", active },   { "alarm", alarm_at }, { "now", now },
   { "time", wall_time },  { "random", random_hex },
-  { "target", target },   { "place", place },
-     { "loopback", loopback },
+  { "target", target },   { "place", place },   { "loopback", loopback },
   { "yieldable", yieldable }, { "clean", clean },
   { "operations", operations }, { "fields", tc_fields },
   { NULL, NULL }
