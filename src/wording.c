@@ -73,6 +73,17 @@ static void push_fault (lua_State *L, const tc_call *call,
   }
 }
 
+/* An export that fails half-way has the server's words and bytes of the file
+   in one body: the words end where the file or the first NUL begins. */
+static size_t before_binary (tc_slice text) {
+  size_t i;
+  for (i = 0; i < text.len; i++)
+    if (text.ptr[i] == '\0' ||
+        (text.len - i >= 4 && memcmp(text.ptr + i, "PK\3\4", 4) == 0))
+      break;
+  return i;
+}
+
 /* the server's own words, clean; false when it said nothing [-0, +1] */
 bool tc_call_push_words (lua_State *L, tc_client *c, const tc_envelope *e) {
   tc_slice text = e->message;
@@ -87,6 +98,7 @@ bool tc_call_push_words (lua_State *L, tc_client *c, const tc_envelope *e) {
     text.len = tc_json_unescape(text, out);
     text.ptr = out;
   }
+  text.len = before_binary(text);
   tc_client_push_clean(L, c, text, MESSAGE_MOST);
   if (out != NULL) lua_remove(L, -2);
   return lua_rawlen(L, -1) > 0;

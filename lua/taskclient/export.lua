@@ -36,6 +36,9 @@ local function fetch(job, operation, args, path, opts)
     { file = path, timeout = opts.timeout, durable = false })
   if not bytes then
     err.job_id = job.id
+    if err.kind == "service" and not err.hint then
+      err.hint = "rs:save writes the rows itself, and the server's CSV may do where XLSX does not"
+    end
     return nil, err
   end
   return bytes

@@ -20,19 +20,24 @@ local COLUMNS_MOST = 100000 -- of a set; no server has as many
 local WIDE_CELLS = 1000000 -- on one page of a set that needs column pages
 local FAR = 2000000000  -- rows; no result has that many, and it fits the server's integer
 local PATIENCE = 60     -- seconds of failing before a reader is told
+local HEAVY_TRIES = 2   -- failures of a page before it is asked for smaller
 local TOO_MANY = 80034  -- a server with a lower limit than LARGEST
 local NO_SUCH_COLUMNS = 52004
 
 -- openFile's word for the type -> ours; scripts have words of their own
 local TYPES = { ["1"] = "text", ["2"] = "table", ["3"] = "io", ["4"] = "picture", ["5"] = "html" }
 
---- Our word for a type of result set.
+--- Our word for a type of result set. A word of more than digits, as "script/text", is that of
+--- another file, and its lines are a text.
 ---@param word any
----@return string
-function M.type_of(word) return TYPES[tostring(word)] or "text" end
+---@return string|nil kind nil for a number that no known server uses
+function M.type_of(word)
+  word = tostring(word)
+  return TYPES[word] or not word:find "^%-?[%d.]+$" and "text" or nil
+end
 
 local PICKS = { "type", "totalLine", "totalColumn", "display_prohibited",
-  "column_limit_display", "en_msg", "zh_msg" }
+  "column_limit_display", "en_msg", "zh_msg", "metadata" }
 local picker
 
 local function picked(call, ok, ...)
@@ -102,6 +107,10 @@ local BROKEN = {
 
 local function explained(self, err)
   err.job_id, err.path = self.rs.job.id, self.rs.path
+  if self.heavy then
+    err.hint = ("a page of %d rows may be too heavy for the server or a proxy before it, and %d "
+      .. "were too many: a smaller page_size may help"):format(self.size, self.heavy)
+  end
   for _, known in ipairs(BROKEN) do
     if tostring(err.message):find(known[1], 1, true) then err.hint = known[2] end
   end
@@ -119,7 +128,32 @@ local function bear(self, err)
   return true
 end
 
+-- Whether a page may have failed by its weight: a server out of memory, a proxy out of patience, a
+-- reply that was cut, time that ran out.
+local HEAVY_STATUS = { [500] = true, [502] = true, [504] = true }
+local HEAVY_KIND = { timeout = true, network = true, protocol = true }
+
+local function seems_heavy(err)
+  if tostring(err.message):find("OutOfMemory", 1, true) then return true end
+  if err.http_status then
+    return HEAVY_STATUS[err.http_status] or err.http_status == 200 and HEAVY_KIND[err.kind] or false
+  end
+  return err.kind == "timeout"
+end
+
+-- Asks for fewer rows where the same page has failed as a heavy one does. A failure of another
+-- cause is met by a few small pages more than needed.
+local function lighten(self, err, failed)
+  if not seems_heavy(err) or err.retryable and failed < HEAVY_TRIES then return false end
+  local before = self.size
+  while self.size > before / 4 and shrink(self) do end -- each look costs the server dear
+  if self.size == before then return false end
+  self.heavy = self.heavy or before
+  return true
+end
+
 local function ask(self, offset, column_page)
+  local failed = 0
   while true do
     local facts, err = picked(request.send(self.client, "openFile",
       args_of(self, offset, column_page), { pick = picker, deadline = self.deadline }))
@@ -128,7 +162,13 @@ local function ask(self, offset, column_page)
       return facts
     end
     local too_large = err.kind == "too_large" or tonumber(err.code) == TOO_MANY
+    failed = failed + 1
     local again = too_large and not column_page and shrink(self) or bear(self, err)
+    local out_of_memory = tostring(err.message):find("OutOfMemory", 1, true)
+    if (again or out_of_memory) and not too_large and not column_page
+      and lighten(self, err, failed) then
+      again, failed = true, 0
+    end
     if not again then return nil, explained(self, err) end
   end
 end
@@ -348,9 +388,31 @@ local function without_end(self)
       - self.alike * self.size), { operation = "openFile", retryable = false }))
 end
 
+-- What is wrong with a page beside those before it, or nil.
+local function strange(self, facts)
+  if facts.type ~= nil and not M.type_of(facts.type) then
+    return ("the result set is of the type '%s', which is not known"):format(tostring(facts.type))
+  end
+  if type(facts.metadata) ~= "table" or facts.calls then return nil end
+  local names = {}
+  for i, column in ipairs(facts.metadata) do
+    names[i] = type(column) == "table" and tostring(column.columnName) or "?"
+  end
+  names = table.concat(names, "\0")
+  self.names = self.names or names
+  return names ~= self.names
+    and ("the page with row %d has other columns than the first one"):format(self.offset + 1) or nil
+end
+
 local function hand_out(self, use)
   local facts, err = obtain(self)
   if not facts then return nil, err end
+  local complaint = strange(self, facts)
+  if complaint then
+    free(facts)
+    return nil, explained(self, failure.new("protocol", complaint,
+      { operation = "openFile", retryable = false }))
+  end
   if self.before then
     local all, why = all_given(self, facts)
     if all then self:close() end

@@ -165,6 +165,10 @@ function ResultSet:peek()
     else
       data, why = core.decode(facts.call:body())
       data = data and data.data
+      if data and type(data) ~= "table" then
+        data, why = nil, failure.new("protocol", "the reply holds no result page",
+          { operation = "openFile", retryable = false })
+      end
       data = data and { columns = columns_of(data.metadata), cells = cells_of(data) }
     end
     if not data then return nil, why end
@@ -277,6 +281,11 @@ function ResultSet:text(opts)
     local row
     row, err = rows:read()
     if not row then break end
+    if row[2] ~= nil then
+      rows:close()
+      return nil, failure.new("protocol", "a text set has a row of several cells",
+        { operation = "text", job_id = self.job.id, retryable = false })
+    end
     lines[#lines + 1] = row[1] ~= core.null and row[1] or ""
   end
   if err then return nil, err end

@@ -84,6 +84,11 @@ local function raw_sink(path, opts, kind)
     if not page then return nil, why end
     local lines = {}
     for i, row in ipairs(page.rows) do
+      if row[2] ~= nil then
+        return nil, failure.new("protocol", "the result set says that it is no table, and has a "
+          .. "row of several cells", { operation = "save", retryable = false,
+          hint = "format = \"jsonl\" or \"csv\" saves one column; rs:rows() has all cells" })
+      end
       lines[i] = row[1] ~= core.null and tostring(row[1] or "") or ""
     end
     rows = rows + page.n
