@@ -158,7 +158,7 @@ local function rows(job, index)
   data, err = linkis():call("openFile",
     { path = set.path, page = page, pageSize = size })
   if not data then return reply(nil, err) end
-  reply { name = set.name, type = set.type, columns = data.metadata,
+  reply { name = set.name, type = set:type(), columns = data.metadata,
     rows = data.fileContent, page = page,
     more = type(data.fileContent) == "table" and #data.fileContent == size }
 end

@@ -188,7 +188,7 @@ function M.set(rs, path, opts)
       .. "ending, and no format was given"):format(path))
   end
   local ok, err = rs:peek()
-  local kind = rawget(rs, "type") -- known too where rows are not shown
+  local kind = rawget(rs, "kind") -- known too where rows are not shown
   if not ok and not kind then return nil, err end
   if kind ~= "table" then
     return refused(rs.job, path, "unsupported", ("a %s set cannot be exported: the server's CSV "
@@ -203,7 +203,8 @@ end
 local function without_table(job)
   local sets = job:results()
   for _, rs in ipairs(sets or {}) do
-    if rs.type == nil or rs.type == "table" then return false end
+    local kind = rs:type()
+    if kind == nil or kind == "table" then return false end
   end
   return sets ~= nil
 end

@@ -26,9 +26,6 @@ local ROWS_SCHEMA = { page_size = "count", typed = "boolean", timeout = "duratio
 ---@field number integer|nil
 ---@field path string where the server keeps it
 ---@field bytes integer|nil size of the file
----@field type string|nil "table", "text", "html", "picture", "io"; asks when not known yet
----@field null_exact boolean whether NULL and the text NULL can be told apart; may ask
----@field capped boolean whether it ends at a row limit of the server's; may ask
 local ResultSet = {}
 
 -- Rows ------------------------------------------------------------------------------
@@ -116,7 +113,7 @@ end
 ---@private
 ---@param facts table
 function ResultSet:learn(facts)
-  if facts.type ~= nil then rawset(self, "type", pages.type_of(facts.type)) end
+  if facts.type ~= nil then rawset(self, "kind", pages.type_of(facts.type)) end
   if facts.totalColumn ~= nil then core.fields(self.client).null_exact = true end
 end
 
@@ -197,8 +194,8 @@ local function probe_null(self, cells)
     if cell == "NULL" or cell == "" then suspect[#suspect + 1] = i end
   end
   if #suspect == 0 then return nil end
-  local data = first_rows(self, PROBE)
-  if not data then return nil end
+  local data, err = first_rows(self, PROBE)
+  if not data then return nil, err end
   local probed = cells_of(data)
   for _, i in ipairs(suspect) do
     if probed[i] == PROBE then return true end
@@ -206,18 +203,30 @@ local function probe_null(self, cells)
   return false
 end
 
-local lazy = {}
-
-function lazy.type(self)
-  self:peek()
-  return rawget(self, "type")
+--- What the set is: "table", "text", "html", "picture", "io". Asks the server when no page of it
+--- has come yet.
+---@return string|nil
+---@return table|nil err
+function ResultSet:type()
+  local ok, err = true, nil
+  if not rawget(self, "kind") then ok, err = self:peek() end
+  if not rawget(self, "kind") and not ok then return nil, err end
+  return rawget(self, "kind")
 end
 
-function lazy.null_exact(self)
+--- Whether NULL and the text NULL can be told apart. May ask the server.
+---@return boolean|nil
+---@return table|nil err
+function ResultSet:null_exact()
   local fields = core.fields(self.client)
-  if fields.null_exact == nil and self:peek() and fields.null_exact == nil then
-    if self.type ~= "table" then return true end
-    fields.null_exact = probe_null(self, self.head.cells or {})
+  if fields.null_exact == nil then
+    local ok, err = self:peek()
+    if not ok then return nil, err end
+    if fields.null_exact == nil and self:type() ~= "table" then return true end
+    if fields.null_exact == nil then
+      fields.null_exact, err = probe_null(self, self.head.cells or {})
+      if err then return nil, err end
+    end
   end
   return fields.null_exact or false
 end
@@ -231,9 +240,14 @@ local function limited(record)
   if IDE[record.requestApplicationName] then return "creator" end
 end
 
-function lazy.capped(self)
+--- Whether the set ends at a row limit of the server's, so that rows may be missing. May ask.
+---@return boolean|nil
+---@return table|nil err
+function ResultSet:capped()
   if not limited(self.record) then return false end
-  local total = rawget(self, "total") or self:count()
+  local total, err = rawget(self, "total"), nil
+  if not total then total, err = self:count() end
+  if not total then return nil, err end
   return total == CAP
 end
 
@@ -272,7 +286,7 @@ end
 function ResultSet:text(opts)
   local ok, err = self:peek()
   if not ok then return nil, err end
-  if self.type == "table" then
+  if self:type() == "table" then
     return nil, failure.new("unsupported", "a table has no text; read rows() or save it",
       { operation = "text", job_id = self.job.id, retryable = false })
   end
@@ -341,14 +355,10 @@ function ResultSet:export(path, opts)
   return require("taskclient.export").set(self, path, opts)
 end
 
-ResultSet.__index = function(self, name)
-  local ask = lazy[name]
-  if ask then return ask(self) end
-  return ResultSet[name]
-end
+ResultSet.__index = ResultSet
 
 ResultSet.__tostring = function(self)
-  local kind, head = rawget(self, "type"), rawget(self, "head")
+  local kind, head = rawget(self, "kind"), rawget(self, "head")
   local parts = { kind }
   if kind == "table" and head then
     parts[2] = #head.columns .. (#head.columns == 1 and " column" or " columns")

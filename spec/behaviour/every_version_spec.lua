@@ -93,11 +93,11 @@ describe("version", function()
           elseif row[2] == "NULL" then text = text + 1 end
         end
         assert.equals(6001, n)
-        assert.equals(version.null_exact, rs.null_exact)
+        assert.equals(version.null_exact, rs:null_exact())
         local expected = version.null_exact and { 2000, 2001, 2000 } or { 0, 2001, 4000 }
         assert.same(expected, { nulls, empty, text })
         assert.equals(6001, rs:count())
-        assert.is_false(rs.capped)
+        assert.is_false(rs:capped())
         assert.equals(6001, (assert(rs:save(dir .. "/rows" .. version[1] .. ".csv"))))
       end)
 

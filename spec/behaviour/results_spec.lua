@@ -82,7 +82,7 @@ describe("results", function()
   it("of a shell job are its text", function()
     local sets = assert(shell "printf 'one\\n\\n  two, \"x\"\\nNULL\\nlast'":results())
     assert.are.equal(1, #sets)
-    assert.are.equal("text", sets[1].type)
+    assert.are.equal("text", sets[1]:type())
     assert.are.equal('one\n\n  two, "x"\nNULL\nlast', sets[1]:text())
     assert.are.equal(5, sets[1]:count())
     assert(sets[1]:save(dir .. "/out.txt"))
@@ -119,7 +119,7 @@ describe("results", function()
     local rs = assert(job:results())[1]
     local rows = {}
     for row in rs:rows { page_size = 4 } do rows[tonumber(row[1])] = row[2] end
-    if rs.null_exact then
+    if rs:null_exact() then
       assert.are.equal(taskclient.null, rows[0])
     else
       assert.are.equal("NULL", rows[0])
@@ -132,7 +132,7 @@ describe("results", function()
     for i = 2, #csv do
       local id, value = tonumber(csv[i][1]), csv[i][2]
       if id == 0 then
-        assert.are.equal(not rs.null_exact and "NULL", value)
+        assert.are.equal(not rs:null_exact() and "NULL", value)
       else
         assert.are.equal(HARD[id], value)
       end
@@ -151,7 +151,7 @@ describe("results", function()
     assert.are.equal(all, n)
     assert.are.equal(all * (all + 1) / 2, sum)
     assert.are.equal(all, rs:count())
-    assert.are.equal(all == 5000, rs.capped)
+    assert.are.equal(all == 5000, rs:capped())
     local rows = assert(rs:save(dir .. "/many.jsonl", { page_size = 5000, typed = true }))
     assert.are.equal(all, rows)
     local text = slurp(dir .. "/many.jsonl")

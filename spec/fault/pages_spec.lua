@@ -128,4 +128,15 @@ describe("result pages", function()
     assert.are.equal("protocol", lost.kind)
     assert.is_nil(slurp(dir .. "/stream.txt"))
   end)
+
+  it("leave what is asked of the set an err when the server does not answer", function()
+    script({ { match = "/openFile", reply = fault.linkis("{}", { status = 1, http = 400,
+      message = "NullPointerException" }) } })
+    for _, name in ipairs { "type", "null_exact" } do
+      local rs = first_set()
+      local value, err = rs[name](rs)
+      assert.is_nil(value)
+      assert.are.equal("service", err.kind)
+    end
+  end)
 end)

@@ -151,8 +151,8 @@ describe("result sets", function()
       assert.are.same({ { core.null, "" }, { "NULL", "null" } }, all(rs:rows()))
       local asked = fs:requests "openFile"
       assert.is_truthy(asked[1].target:find("nullValue=LINKIS_NULL", 1, true))
-      assert.is_true(rs.null_exact)
-      assert.are.equal("table", rs.type)
+      assert.is_true(rs:null_exact())
+      assert.are.equal("table", rs:type())
     end)
 
     it("typed, and as records", function()
@@ -336,7 +336,7 @@ describe("result sets", function()
   it("cannot tell NULL from the text before 1.5, and say so", function()
     local old = page({ { "NULL", "x" } }, { totalColumn = cjson.null })
     script { { match = "/openFile", reply = old } }
-    assert.is_false(first_set().null_exact)
+    assert.is_false(first_set():null_exact())
   end)
 
   it("can tell on 1.5, which shows no sign of it", function()
@@ -345,7 +345,7 @@ describe("result sets", function()
         { totalColumn = cjson.null }) },
       { match = "/openFile", reply = page({ { "NULL", "x" } }, { totalColumn = cjson.null }) },
     }
-    assert.is_true(first_set().null_exact)
+    assert.is_true(first_set():null_exact())
   end)
 
   it("count by the server's count, or by pages where it has none", function()
@@ -365,7 +365,7 @@ describe("result sets", function()
     local function capped(rows, fields)
       fs:script { task(fields), { match = "/getDir", reply = tree "_0.dolphin" },
         { match = "/fileInfo", reply = fault.linkis { rowNumber = rows } } }
-      return first_set().capped
+      return first_set():capped()
     end
     assert.is_true(capped(5000, { executeApplicationName = "jdbc" }))
     assert.is_false(capped(4999, { executeApplicationName = "jdbc" }))
@@ -454,7 +454,7 @@ describe("result sets", function()
       script { { match = "/openFile", reply = text_page("1", { "one", "", "  two" }) } }
       local rs = first_set()
       assert.are.equal("one\n\n  two", rs:text())
-      assert.are.equal("text", rs.type)
+      assert.are.equal("text", rs:type())
       assert(rs:save(dir .. "/t.txt"))
       assert.are.equal("one\n\n  two\n", slurp(dir .. "/t.txt"))
       script { { match = "/openFile", reply = text_page("4", { "iVBORw0KGgo=" }) } }

@@ -149,7 +149,7 @@ describe("trap", function()
     for _, request in ipairs(fs:requests "/openFile") do
       assert.matches("nullValue=LINKIS_NULL", request.query)
     end
-    assert.is_true(rs.null_exact)
+    assert.is_true(rs:null_exact())
   end)
 
   it("27: result files come in any order", function()
@@ -203,7 +203,7 @@ describe("trap", function()
       metadata = "NULL" }))
     assert.equals("one\n\ntwo", text:text())
     assert.same({}, text:columns())
-    assert.equals("text", text.type)
+    assert.equals("text", text:type())
     -- over-wide: columns are asked for page by page
     local function columns(first, last)
       local metadata, cells = {}, {}

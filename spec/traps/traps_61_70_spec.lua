@@ -59,18 +59,18 @@ describe("trap", function()
     end
     local jdbc = set("jdbc-4", "traps")
     assert.equals(5000, jdbc:count())
-    assert.is_true(jdbc.capped)
+    assert.is_true(jdbc:capped())
     local spark = set("spark-3.2.1", "traps")
     assert.equals(6000, spark:count())
-    assert.is_false(spark.capped)
+    assert.is_false(spark:capped())
     local ide = set("spark-3.2.1", "IDE")
     assert.equals(5000, ide:count())
-    assert.is_true(ide.capped)
+    assert.is_true(ide:capped())
     -- what is counted decides, not what is likely
     fs:script { linkis.get { status = "Succeed", engineType = "jdbc",
       executeApplicationName = "jdbc" }, linkis.tree "_0.dolphin",
       linkis.ok("/fileInfo", { rowNumber = 4999 }) }
-    assert.is_false(assert(client:attach(12):results())[1].capped)
+    assert.is_false(assert(client:attach(12):results())[1]:capped())
   end)
 
   it("64: large code may end the public service: the log tells who asks", function()
