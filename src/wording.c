@@ -73,10 +73,13 @@ static void push_fault (lua_State *L, const tc_call *call,
   }
 }
 
-/* An export that fails half-way has the server's words and bytes of the file
-   in one body: the words end where the file or the first NUL begins. */
+/* An export that fails half-way ("error(…") has the server's words and bytes of
+   the file in one body: the words end where the file or the first NUL begins. */
 static size_t before_binary (tc_slice text) {
+  static const char failed[] = "error(";
   size_t i;
+  if (text.len < sizeof failed || memcmp(text.ptr, failed, sizeof failed - 1) != 0)
+    return text.len;
   for (i = 0; i < text.len; i++)
     if (text.ptr[i] == '\0' ||
         (text.len - i >= 4 && memcmp(text.ptr + i, "PK\3\4", 4) == 0))
