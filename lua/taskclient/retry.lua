@@ -40,7 +40,7 @@ end
 function M.passes(err)
   local status = err.http_status or 0
   return err.retryable or err.kind == "network"
-    or err.kind == "http" and (status >= 500 or status == 429)
+    or err.kind == "http" and (status >= 500 or status == 429 or status == 408)
 end
 
 local PERMANENT = { closed = true, unsupported = true, memory = true }
