@@ -10,7 +10,7 @@ read_globals = { "unpack", math = { fields = { "type", "tointeger" } }, table = 
 files["lua/taskclient/host/nginx.lua"].read_globals = { "ngx" }
 files["lua/taskclient/host/nginx_drive.lua"].read_globals = { "ngx" }
 files["lua/taskclient/sandbox/face*"].std = "ngx_lua"
-files["lua/taskclient/sandbox/lindorm_face.lua"].std = "ngx_lua"
+files["lua/taskclient/sandbox/face/lindorm.lua"].std = "ngx_lua"
 files["lua/taskclient/sandbox/literal.lua"].read_globals = { "loadstring", "setfenv" }
 for _, name in ipairs { -- run by Lua 5.4 only
   "boot", "control", "engine", "folder", "groups", "loader", "orders", "sql_runner", "store",

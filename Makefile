@@ -29,8 +29,8 @@ WARN     := -std=c99 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -Wshadow -Wstrict-p
             -Wmissing-prototypes -Wpointer-arith -Wundef
 CFLAGS   ?= -O2 -g
 CORE_CFLAGS  = $(WARN) -fPIC -fvisibility=hidden
-SOURCES  := $(sort $(wildcard src/*.c))
-HEADERS  := $(wildcard src/*.h)
+SOURCES  := $(sort $(wildcard src/*/*.c))
+HEADERS  := $(wildcard src/*/*.h)
 
 ifeq ($(shell uname -s),Darwin)
 SHARED   := -bundle -undefined dynamic_lookup
@@ -66,7 +66,7 @@ $(BUILD)/$(1)/taskclient/core.so: $(SOURCES:src/%.c=$(BUILD)/$(1)/obj/%.o)
 
 $(BUILD)/$(1)/obj/%.o: src/%.c $(HEADERS)
 	@mkdir -p $$(@D)
-	$(CC) $(CORE_CFLAGS) $(CFLAGS) $(CPPFLAGS) -I$$(call inc,$(1)) -c -o $$@ $$<
+	$(CC) $(CORE_CFLAGS) $(CFLAGS) $(CPPFLAGS) -Isrc -I$$(call inc,$(1)) -c -o $$@ $$<
 endef
 $(foreach l,$(sort $(LUA) $(LUAS)),$(eval $(call core_rules,$(l))))
 
@@ -110,6 +110,7 @@ check:
 lint:
 	luacheck -q lua spec examples .ci/style.lua
 	lua5.4 .ci/style.lua
+	lua5.4 .ci/layers.lua
 
 # both compilers, warnings as errors, nothing kept
 warnings:
@@ -185,7 +186,7 @@ $(BUILD)/fuzz/%: spec/fuzz/%.c $(SOURCES) $(HEADERS)
 	clang -std=gnu99 -O1 -g -fsanitize=fuzzer,address,undefined \
 	  -fno-sanitize-recover=undefined -Isrc -o $@ $< $(FUZZ_SOURCES) -lcurl -lm
 # those that know no Lua
-FUZZ_SOURCES = $(filter-out $(shell grep -l lua_State src/*.c),$(SOURCES))
+FUZZ_SOURCES = $(filter-out $(shell grep -l lua_State src/*/*.c),$(SOURCES))
 
 # ---- install ---------------------------------------------------------------
 

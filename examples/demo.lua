@@ -3,7 +3,7 @@
 -- really happened.
 
 local core = require "taskclient.core"
-local pretty = require "taskclient.pretty"
+local pretty = require "taskclient.text.table"
 local taskclient = require "taskclient"
 
 local folder = os.tmpname()

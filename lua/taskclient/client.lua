@@ -1,18 +1,17 @@
 -- What clients of both servers share: their common options, the call, attach,
 -- trace and the printed form. Knows the core; knows neither server's words.
 
-local clock = require "taskclient.clock"
+local clock = require "taskclient.rpc.clock"
 local core = require "taskclient.core"
-local each = require "taskclient.each"
+local each = require "taskclient.compat".each
 local failure = require "taskclient.error"
-local hide = require "taskclient.hide"
+local hide = require "taskclient.text.redact"
 local host = require "taskclient.host"
 local relay = require "taskclient.host.relay"
 local options = require "taskclient.options"
-local protect = require "taskclient.protect"
-local request = require "taskclient.request"
-local retry = require "taskclient.retry"
-local submit_many = require "taskclient.workflow.submit_many"
+local protect = require "taskclient.host.pcall"
+local request = require "taskclient.rpc.request"
+local retry = require "taskclient.rpc.retry"
 
 local M = {}
 
@@ -293,15 +292,7 @@ function Client:__tostring()
   return ("%s client %s%s"):format(fields.service, fields.url, tail)
 end
 
---- Submits many, at most so many unfinished at a time, and gives their ends as they come.
---- One submit goes out after the other; how long a server may hold one, and the rest up, is for
---- `submit_timeout` of a Linkis client, or `timeout` of a spec, to say.
----@param specs table|function|thread array, iterator or coroutine of specs
----@param opts taskclient.submit_many_options|nil
----@return table cursor `for ended in cursor`, `:read()`, `:finish()`, `:summary()`, `:close()`
-function Client:submit_many(specs, opts)
-  return submit_many.submit_many(self, specs, opts)
-end
+local classes = { Client } -- all that were made
 
 --- A class table with the shared methods and those given.
 ---@param methods table
@@ -310,7 +301,16 @@ function M.class(methods)
   local class = {}
   for name, method in each(Client) do class[name] = method end
   for name, method in each(methods) do class[name] = method end
+  classes[#classes + 1] = class
   return class
+end
+
+--- Gives the clients of every server further methods, as the modules of workflow/ do.
+---@param methods table
+function M.install(methods)
+  for _, class in ipairs(classes) do
+    for name, method in each(methods) do class[name] = method end
+  end
 end
 
 return M

@@ -2,9 +2,9 @@
 -- hide, and for each code a hint that a user can act on. Knows texts; knows no
 -- client.
 
-local copy = require "taskclient.copy"
+local copy = require "taskclient.compat".copy
 local core = require "taskclient.core"
-local each = require "taskclient.each"
+local each = require "taskclient.compat".each
 
 local M = {}
 

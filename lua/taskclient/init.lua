@@ -3,6 +3,7 @@
 
 local core = require "taskclient.core"
 local options = require "taskclient.options"
+require "taskclient.workflow.submit_many" -- gives jobs `wait` and clients `submit_many`
 
 local M = {
   version = core.version,
@@ -39,7 +40,7 @@ M.lindorm = setmetatable({}, {
 ---@return table t
 function M.array(t)
   if t ~= nil then options.argument("array", "t", t, "table") end
-  return require("taskclient.json").array(t)
+  return require("taskclient.text.json").array(t)
 end
 
 --- Waits that long; other tasks and transfers go on.
@@ -55,8 +56,8 @@ local PARTS = {
   join = { "host.scheduler", "join" }, limit = { "host.scheduler", "limit" },
   wait_all = { "workflow.wait", "wait_all" }, wait_any = { "workflow.wait", "wait_any" },
   as_completed = { "workflow.wait", "as_completed" },
-  journal = { "workflow.run", "open" }, progress = { "view.progress" },
-  printer = { "view.printer", "new" },
+  journal = { "run", "open" }, progress = { "ui.progress" },
+  printer = { "ui.printer", "new" },
 }
 
 --- `taskclient.host` is the host in use here and now.

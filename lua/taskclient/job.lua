@@ -1,14 +1,13 @@
 -- What jobs of both servers share. A job is an id and a client: everything
 -- else is asked for. Knows the entry of a poll; knows neither server's words.
 
-local copy = require "taskclient.copy"
+local copy = require "taskclient.compat".copy
 local core = require "taskclient.core"
-local each = require "taskclient.each"
+local each = require "taskclient.compat".each
 local failure = require "taskclient.error"
+local ENDED = require "taskclient.state".ENDED
 
 local M = {}
-
-M.ENDED = { succeeded = true, failed = true, cancelled = true }
 
 ---@class taskclient.Job
 ---@field id integer|string the durable id: Linkis task id, Lindorm procId
@@ -22,7 +21,7 @@ local function remember(job, entry)
   if entry.err then return entry end
   fields.last = { state = entry.state, native = entry.native, progress = entry.progress,
     note = entry.note }
-  if M.ENDED[entry.state] then fields.ended = copy(entry) end
+  if ENDED[entry.state] then fields.ended = copy(entry) end
   return entry
 end
 M.remember = remember
@@ -82,15 +81,6 @@ function Job:__tostring()
   return ("%s job %s (%s)"):format(fields.client.service, id, state)
 end
 
---- Waits for the end. It is the job's real end, the deadline, or an err that no asking mends.
----@param opts? taskclient.wait_options
----@return string|nil state "succeeded", "failed" or "cancelled"
----@return string|table native the server's own word, or the err
----@return table|nil err why the job failed
-function Job:wait(opts)
-  return require("taskclient.workflow.wait").wait(self, opts)
-end
-
 --- An err for what a service does not offer.
 ---@param job userdata
 ---@param what string
@@ -102,6 +92,8 @@ function M.unsupported(job, what, message)
     { operation = what, job_id = job.id, retryable = false })
 end
 
+local classes = { Job } -- all that were made
+
 --- A class table with the shared methods and those given.
 ---@param methods table
 ---@return table class
@@ -109,7 +101,16 @@ function M.class(methods)
   local class = {}
   for name, method in each(Job) do class[name] = method end
   for name, method in each(methods) do class[name] = method end
+  classes[#classes + 1] = class
   return class
+end
+
+--- Gives the jobs of every server further methods, as the modules of workflow/ do.
+---@param methods table
+function M.install(methods)
+  for _, class in ipairs(classes) do
+    for name, method in each(methods) do class[name] = method end
+  end
 end
 
 return M

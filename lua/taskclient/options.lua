@@ -2,7 +2,7 @@
 -- argument raises at the caller's line, naming the argument, what was expected
 -- and what came. Knows types; knows no operation.
 
-local each = require "taskclient.each"
+local each = require "taskclient.compat".each
 
 local M = {}
 

@@ -201,7 +201,7 @@ describe("while the server", function()
       assert.is_true(what.killed)
       assert.equals("cancelled", what.state)
     end
-    assert.is_nil(require("taskclient.job").ENDED[spared:status()])
+    assert.is_nil(require("taskclient.state").ENDED[spared:status()])
     assert.is_true(assert(spared:abort()).killed)
     box:set { entrances = { "127.0.0.1:9104" } }
   end)

@@ -3,7 +3,7 @@
 
 local taskclient = require "taskclient"
 local core = require "taskclient.core"
-local json = require "taskclient.json"
+local json = require "taskclient.text.json"
 local servers = require "spec.support.server"
 
 local ENDED = { succeeded = true, failed = true, cancelled = true }

@@ -233,7 +233,7 @@ describe("recorded replies", function()
   end)
 
   it("of logs and result files are pages", function()
-    local logpage = require "taskclient.logpage"
+    local logpage = require "taskclient.linkis.logs.page"
     local pages, logs = 0, 0
     for i, step in ipairs(exchanges) do
       local value = step.reply.code == 200 and core.decode(step.reply.body)

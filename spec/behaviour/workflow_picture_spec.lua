@@ -36,7 +36,7 @@ describe("the picture of a run in a browser", function()
 
   local function example()
     fakes.install()
-    local runs, wait = require "taskclient.workflow.run", require "taskclient.workflow.wait"
+    local runs, wait = require "taskclient.run", require "taskclient.workflow.wait"
     local many = require "taskclient.workflow.submit_many"
     local server = fakes.server("linkis", function(n)
       return { queue = n * 7 % 5, run = 5 + n * 13 % 30, state = n % 9 == 4 and "failed"

@@ -88,7 +88,7 @@ describe("what a caller gets", function()
   end)
 
   it("is a note of its own for each line, and columns that are no one else's", function()
-    local follow = require "taskclient.follow"
+    local follow = require "taskclient.linkis.logs.merge"
     local follower = follow.new {}
     follower:file("INFO a\nINFO b\n", true)
     local notes = {}

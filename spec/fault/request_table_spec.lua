@@ -4,8 +4,8 @@
 
 local core = require "taskclient.core"
 local fault = require "spec.support.fault"
-local pages = require "taskclient.pages"
-local pump = require "taskclient.host.pump"
+local pages = require "taskclient.linkis.results.pages"
+local pump = require "taskclient.host.driver"
 local taskclient = require "taskclient"
 
 -- A host whose sleeps cost no time; what was slept is counted.

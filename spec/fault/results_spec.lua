@@ -7,8 +7,8 @@ local core = require "taskclient.core"
 local client_module = require "taskclient.client"
 local fault = require "spec.support.fault"
 local process = require "spec.support.process"
-local results = require "taskclient.results"
-local retry = require "taskclient.retry"
+local results = require "taskclient.linkis.results"
+local retry = require "taskclient.rpc.retry"
 
 local FOLDER = "file:///result/12"
 

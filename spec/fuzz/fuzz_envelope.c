@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "envelope.h"
+#include "server/envelope.h"
 
 static void insist (bool truth, const char *what) {
   if (!truth) {

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "json.h"
-#include "page.h"
+#include "json/json.h"
+#include "table/page.h"
 
 static void insist (bool truth, const char *what) {
   if (!truth) {

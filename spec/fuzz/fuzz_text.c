@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "secret.h"
-#include "url.h"
-#include "clean.h"
-#include "verdict.h"
+#include "base/secret.h"
+#include "net/url.h"
+#include "base/clean.h"
+#include "server/verdict.h"
 
 #define MOST 100000
 

@@ -29,7 +29,7 @@ local function tables()
   local taskclient = require "taskclient"
   local linkis = assert(taskclient.linkis { url = "http://127.0.0.1:1" })
   local job = linkis:attach(1)
-  local results, meta = require "taskclient.results", require "taskclient.meta"
+  local results, meta = require "taskclient.linkis.results", require "taskclient.types"
   local set = hidden(results.list, "ResultSet")
   local module = { linkis = taskclient.linkis, array = taskclient.array, sleep = taskclient.sleep,
     lindorm = getmetatable(taskclient.lindorm).__call }

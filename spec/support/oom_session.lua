@@ -6,10 +6,9 @@ local url, folder = ...
 
 local taskclient = require "taskclient"
 local core = require "taskclient.core"
-for _, name in ipairs { "session", "request", "results", "logs", "workflow.wait" } do
-  require("taskclient." .. name)
-end
-for _, name in ipairs { "submit", "abort", "history", "states", "list" } do
+require "taskclient.linkis.results"
+require "taskclient.linkis.logs.cursor"
+for _, name in ipairs { "submit", "abort", "history", "batch_status", "list" } do
   pcall(require, "taskclient.linkis." .. name)
 end
 

@@ -7,7 +7,7 @@ local url, path = ...
 
 local taskclient = require "taskclient"
 require "taskclient.linkis" -- and all it uses
-require "taskclient.save"
+require "taskclient.linkis.results.save"
 
 local function told(value, err)
   return value and tostring(value) or ("error %s %s"):format(err.kind, tostring(err.outcome))

@@ -109,9 +109,10 @@ function M.install()
   package.loaded["taskclient.host"] = { current = function() return M.host end, await = await,
     durable = function(_, said) return said == true end }
   for name in pairs(package.loaded) do
-    if name:find "^taskclient%.workflow" or name == "taskclient.error"
-      or name == "taskclient.json"
-      or name == "taskclient.options" or name == "taskclient.retry" then
+    if name:find "^taskclient%.workflow" or name:find "^taskclient%.run%f[%W]"
+      or name == "taskclient.error"
+      or name == "taskclient.text.json"
+      or name == "taskclient.options" or name == "taskclient.rpc.retry" then
       package.loaded[name] = nil
     end
   end
@@ -165,7 +166,7 @@ end
 function Client.redact(_, text) return (text:gsub("the client's own", "***")) end
 
 -- Both servers refuse a spec that has no JSON form, among others.
-function Client.check_spec(_, spec) require("taskclient.json").encode(spec) end
+function Client.check_spec(_, spec) require("taskclient.text.json").encode(spec) end
 
 local function make_task(server, spec)
   server.count = server.count + 1

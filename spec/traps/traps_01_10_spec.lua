@@ -133,7 +133,7 @@ describe("trap", function()
     assert.equals("cancelled", (again:wait { timeout = 20, poll = 0.1 }))
     assert.is_true(assert(again:abort()).ended)
     assert.is_nil(table.concat(linkis.all(again:logs()), "\n"):find("echo new", 1, true))
-    assert.is_nil(require("taskclient.job").ENDED[new:status()])
+    assert.is_nil(require("taskclient.state").ENDED[new:status()])
     assert.is_true(assert(new:abort()).killed)
   end)
 

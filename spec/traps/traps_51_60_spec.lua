@@ -34,7 +34,8 @@ describe("trap", function()
       { "Content-Disposition: attachment;filename=x", "Content-Type: text/plain" }) },
       { match = "^GET", reply = fault.boot(405) } }
     local path = dir .. "/down"
-    local body = require("taskclient.json").encode { path = "file:///tmp/x", charset = "utf-8" }
+    local json = require "taskclient.text.json"
+    local body = json.encode { path = "file:///tmp/x", charset = "utf-8" }
     assert.equals(10, (assert(client:call("download", { body = body }, { file = path }))))
     local request = fs:requests "/download"[1]
     assert.equals("POST", request.method)

@@ -179,7 +179,7 @@ describe("trap", function()
     local state, err = job:wait { timeout = 1, poll = 0.1 }
     assert.is_nil(state)
     assert.equals("timeout", err.kind)
-    assert.is_nil(require("taskclient.job").ENDED[job:status()])
+    assert.is_nil(require("taskclient.state").ENDED[job:status()])
     box:set { entrance_crash = false }
     box:restart_entrance()
     assert.equals("cancelled", (job:wait { timeout = 20, poll = 0.1 }))

@@ -1,5 +1,5 @@
 -- Loops over tables under LuaJIT: none of the kind that Debian 12's build skips
--- now and then (lua/taskclient/each.lua).
+-- now and then (lua/taskclient/compat.lua).
 
 local has_jit, bytecode = pcall(require, "jit.bc")
 

@@ -1,6 +1,6 @@
 -- Secrets in texts: what is hidden, and what is left alone.
 
-local hide = require "taskclient.hide"
+local hide = require "taskclient.text.redact"
 
 local TEXTS = {
   ["password=abc"] = "password=***",

@@ -1,7 +1,7 @@
 -- JSON going out: what the core's strict reader reads back is what went in.
 
 local core = require "taskclient.core"
-local json = require "taskclient.json"
+local json = require "taskclient.text.json"
 local taskclient = require "taskclient"
 
 describe("json.encode", function()

@@ -3,8 +3,8 @@
 
 local core = require "taskclient.core"
 local failure = require "taskclient.error"
-local logs = require "taskclient.logs"
-local request = require "taskclient.request"
+local logs = require "taskclient.linkis.logs.cursor"
+local request = require "taskclient.rpc.request"
 local cjson = require "cjson"
 local log_model = require "spec.support.log_model"
 local log_server = require "spec.support.log_server"

@@ -2,9 +2,9 @@
 -- whatever the server loses and doubles, what is given out is over the whole
 -- exactly the file, each line as often as the file has it.
 
-local follow = require "taskclient.follow"
+local follow = require "taskclient.linkis.logs.merge"
 local model = require "spec.support.log_model"
-local pages = require "taskclient.logpage"
+local pages = require "taskclient.linkis.logs.page"
 
 local function page_of(data, from, size)
   return pages.settled(pages.parse(data, from, size or 5000), from)
@@ -312,7 +312,7 @@ describe("levels (trap 17)", function()
   end)
 
   it("filter over random schedules gives the file's lines of that level", function()
-    local levels = require "taskclient.levels"
+    local levels = require "taskclient.linkis.logs.levels"
     for seed = 1, SEEDS do
       local me, server = live(seed * 15485863, { base = 1 }, { filter = { error = true } })
       local expected, level = {}, nil

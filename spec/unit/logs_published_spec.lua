@@ -4,8 +4,8 @@
 
 local core = require "taskclient.core"
 local failure = require "taskclient.error"
-local logs = require "taskclient.logs"
-local request = require "taskclient.request"
+local logs = require "taskclient.linkis.logs.cursor"
+local request = require "taskclient.rpc.request"
 
 local EXEC = "030418IDEhivelocalhost010004:10087IDE_hadoop_21" -- the page's own sample
 

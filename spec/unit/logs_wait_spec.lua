@@ -4,8 +4,8 @@
 local core = require "taskclient.core"
 local failure = require "taskclient.error"
 local log_server = require "spec.support.log_server"
-local logs = require "taskclient.logs"
-local request = require "taskclient.request"
+local logs = require "taskclient.linkis.logs.cursor"
+local request = require "taskclient.rpc.request"
 
 local answers = log_server.answers
 

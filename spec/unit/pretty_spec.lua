@@ -1,7 +1,7 @@
 -- Aligned tables for people: widths on a terminal, numbers to the right.
 
 local core = require "taskclient.core"
-local pretty = require "taskclient.pretty"
+local pretty = require "taskclient.text.table"
 
 local function lines(...)
   local list = {}

@@ -1,6 +1,6 @@
 -- The password's encryption, against openssl's decryption.
 
-local rsa = require "taskclient.rsa"
+local rsa = require "taskclient.linkis.rsa"
 
 local function output(command)
   local pipe = assert(io.popen(command))

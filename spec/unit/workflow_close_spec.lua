@@ -15,7 +15,7 @@ describe("closing in the middle of a callback", function()
     fakes.install()
     wait = require "taskclient.workflow.wait"
     submit_many = require("taskclient.workflow.submit_many").submit_many
-    runs = require "taskclient.workflow.run"
+    runs = require "taskclient.run"
     server = fakes.server "linkis"
     linkis = fakes.client(server)
     server.plan = function() return { queue = 1, run = 5, log = { "a", "b", "c", "d" } } end

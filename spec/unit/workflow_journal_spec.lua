@@ -16,7 +16,7 @@ describe("the journal of a run", function()
 
   before_each(function()
     fakes.install()
-    runs = require "taskclient.workflow.run"
+    runs = require "taskclient.run"
     wait = require "taskclient.workflow.wait"
     server, load_server = fakes.server "linkis", fakes.server "lindorm"
     linkis, lindorm = fakes.client(server), fakes.client(load_server)
@@ -398,7 +398,7 @@ describe("the journal of a run", function()
   end)
 
   it("compares what is hidden by what stands around it", function()
-    local tell = require("taskclient.workflow.difference").tell
+    local tell = require("taskclient.run.fingerprint").tell
     for _, same in ipairs { { "a *** b", "a secret b" }, { "***", "x" }, { "a***", "ab" },
       { "x***y***z", "x1y2z" }, { "/*****/ 1", "/*****/ 1" } } do
       assert.is_nil(tell({ code = same[1] }, { code = same[2] }))

@@ -7,8 +7,8 @@ describe("the progress bar", function()
 
   before_each(function()
     fakes.install()
-    package.loaded["taskclient.view.progress"] = nil
-    progress = require "taskclient.view.progress"
+    package.loaded["taskclient.ui.progress"] = nil
+    progress = require "taskclient.ui.progress"
     written = {}
     stream = { write = function(_, ...) for i = 1, select("#",
       ...) do written[#written + 1] = (select(i, ...)) end end,
@@ -100,7 +100,7 @@ describe("the progress bar", function()
   it("counts places, not letters, of a label", function()
     local bar = progress.bar { stream = stream, width = 40, label = ("汉"):rep(9) .. "😀" }
     bar(job(1), report("running", 0.5))
-    local pretty = require "taskclient.pretty"
+    local pretty = require "taskclient.text.table"
     assert.is_true(pretty.width((text():gsub("\27%[[%dmKJA]*", ""))) < 40)
   end)
 
@@ -184,9 +184,9 @@ end)
 describe("the printer of events", function()
   it("gives one line per event, from a level on", function()
     fakes.install()
-    package.loaded["taskclient.view.printer"] = nil
+    package.loaded["taskclient.ui.printer"] = nil
     local lines = {}
-    local log = require("taskclient.view.printer").new { level = "info",
+    local log = require("taskclient.ui.printer").new { level = "info",
       write = function(l) lines[#lines + 1] = l end }
     log("debug", { what = "call" })
     log("warn", { what = "retry", operation = "get", job_id = 7, seconds = 0.25,

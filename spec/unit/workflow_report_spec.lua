@@ -8,9 +8,9 @@ describe("the picture of a run", function()
   before_each(function()
     fakes.install()
     for name in pairs(package.loaded) do
-      if name:find "^taskclient%.view" then package.loaded[name] = nil end
+      if name:find "^taskclient%.report" then package.loaded[name] = nil end
     end
-    runs, wait = require "taskclient.workflow.run", require "taskclient.workflow.wait"
+    runs, wait = require "taskclient.run", require "taskclient.workflow.wait"
     many = require "taskclient.workflow.submit_many"
     server = fakes.server "linkis"
     linkis = fakes.client(server)
@@ -184,9 +184,9 @@ describe("the picture of a run", function()
     fakes.clock = fakes.clock + 90000
     run:step("other", function() fakes.host.sleep(2) end)
     run:retry "again"
-    package.loaded["taskclient.workflow.run"] = nil
+    package.loaded["taskclient.run"] = nil
     fakes.disk.locked = {}
-    run = assert(require("taskclient.workflow.run").open "c.run")
+    run = assert(require("taskclient.run").open "c.run")
     run:step("again", function() fakes.host.sleep(7) end)
     svg = drawn(run, "svg")
     assert.matches(">7.0 s<", svg, 1, true)

@@ -15,7 +15,7 @@ describe("a durable run", function()
 
   before_each(function()
     fakes.install()
-    runs = require "taskclient.workflow.run"
+    runs = require "taskclient.run"
     wait = require "taskclient.workflow.wait"
     server, load_server = fakes.server "linkis", fakes.server "lindorm"
     linkis, lindorm = fakes.client(server), fakes.client(load_server)
@@ -576,7 +576,7 @@ describe("a durable run", function()
     assert.are.equal(3, server.submits)
     for at = 1, total, os.getenv "TASKCLIENT_TORTURE" and 1 or 29 do
       fakes.install()
-      runs, wait = require "taskclient.workflow.run", require "taskclient.workflow.wait"
+      runs, wait = require "taskclient.run", require "taskclient.workflow.wait"
       server, load_server = fakes.server "linkis", fakes.server "lindorm"
       linkis, lindorm = fakes.client(server), fakes.client(load_server)
       local written = 0

@@ -165,11 +165,11 @@ describe("submit_many", function()
   it("says which spec it is that can never go out", function()
     local list = specs(3)
     list[2].source = { print }
-    server.before_submit = function(spec) require("taskclient.json").encode(spec) end
+    server.before_submit = function(spec) require("taskclient.text.json").encode(spec) end
     local ok, why = pcall(function() return start(linkis, list):finish() end)
     assert.is_false(ok)
     assert.matches("^spec 2: .*JSON", why)
-    local run = assert(require("taskclient.workflow.run").open "a.run")
+    local run = assert(require("taskclient.run").open "a.run")
     ok, why = pcall(function() return start(linkis, list, { journal = run }):finish() end)
     assert.is_false(ok)
     assert.matches("^spec 2: .*JSON", why)
@@ -304,7 +304,7 @@ describe("submit_many", function()
 
   describe("with a journal", function()
     local runs
-    before_each(function() runs = require "taskclient.workflow.run" end)
+    before_each(function() runs = require "taskclient.run" end)
 
     local function open()
       fakes.disk.locked = {}

@@ -386,14 +386,14 @@ describe("waiting", function()
   end)
 
   it("ends a bar's line before anything else is written, however a wait ends", function()
-    package.loaded["taskclient.view.progress"] = nil
+    package.loaded["taskclient.ui.progress"] = nil
     local written
     local function bar()
       written = ""
       local stream = { flush = function() end, write = function(_, ...)
         written = written .. table.concat { ... }
       end }
-      return require("taskclient.view.progress").bar { stream = stream, width = 60 }
+      return require("taskclient.ui.progress").bar { stream = stream, width = 60 }
     end
     server.plan = function() return { run = 1e5 } end
     wait.wait(linkis:submit {}, { on_progress = bar(), timeout = 3 })

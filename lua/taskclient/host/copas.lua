@@ -4,8 +4,8 @@
 -- waited here closes its socket itself.
 
 local core = require "taskclient.core"
-local pump = require "taskclient.host.pump"
-local heap = require "taskclient.host.heap"
+local pump = require "taskclient.host.driver"
+local heap = require "taskclient.host.timers"
 local copas = require "copas"
 
 local M = { name = "copas", timed = true }

@@ -3,7 +3,7 @@
 -- condition of its own. Works beside any other coroutines of the controller.
 
 local core = require "taskclient.core"
-local pump = require "taskclient.host.pump"
+local pump = require "taskclient.host.driver"
 local cqueues = require "cqueues"
 local condition = require "cqueues.condition"
 

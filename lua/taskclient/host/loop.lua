@@ -2,7 +2,7 @@
 -- tasks of taskclient.run (scheduler.lua).
 
 local core = require "taskclient.core"
-local pump = require "taskclient.host.pump"
+local pump = require "taskclient.host.driver"
 local scheduler = require "taskclient.host.scheduler"
 
 local M = { name = "loop", timed = true, current = scheduler.current }

@@ -3,7 +3,7 @@
 -- In a coroutine a wait yields; in the main chunk it runs the loop.
 
 local core = require "taskclient.core"
-local pump = require "taskclient.host.pump"
+local pump = require "taskclient.host.driver"
 -- the coroutine that may yield here, or nil in the main chunk
 local function running()
   local co, main = coroutine.running()

@@ -7,9 +7,9 @@
 
 if not rawget(_G, "ngx") then error("it is for Lua code that nginx runs", 0) end
 
-local changing = require "taskclient.changing"
+local changing = require "taskclient.host.change"
 local core = require "taskclient.core"
-local pump = require "taskclient.host.pump"
+local pump = require "taskclient.host.driver"
 local drive = require "taskclient.host.nginx_drive"
 local semaphore = require "ngx.semaphore"
 local failure = require "taskclient.error"

@@ -4,7 +4,7 @@
 -- without, by a tick that adapts. Knows calls; knows no phase and no job.
 
 local core = require "taskclient.core"
-local pump = require "taskclient.host.pump"
+local pump = require "taskclient.host.driver"
 local semaphore = require "ngx.semaphore"
 
 local POOL = "taskclient"

@@ -2,8 +2,8 @@
 -- over short steps, so that Ctrl-C works in the stock interpreters.
 
 local core = require "taskclient.core"
-local protect = require "taskclient.protect"
-local pump = require "taskclient.host.pump"
+local protect = require "taskclient.host.pcall"
+local pump = require "taskclient.host.driver"
 
 local SLICE = 0.2 -- seconds; bounds how late an interrupt is noticed
 

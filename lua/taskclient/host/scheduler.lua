@@ -2,13 +2,13 @@
 -- what became ready, never the number of tasks. Knows the clock; knows no call
 -- and no client.
 
-local changing = require "taskclient.changing"
+local changing = require "taskclient.host.change"
 local core = require "taskclient.core"
-local each = require "taskclient.each"
-local pump = require "taskclient.host.pump"
-local heap = require "taskclient.host.heap"
+local each = require "taskclient.compat".each
+local pump = require "taskclient.host.driver"
+local heap = require "taskclient.host.timers"
 local failure = require "taskclient.error"
-local protect = require "taskclient.protect"
+local protect = require "taskclient.host.pcall"
 
 local SLICE = 0.2 -- seconds; bounds how late an interrupt is noticed
 local TOLD_MOST = 2000 -- bytes of a failure that are told while the run goes on

@@ -2,7 +2,7 @@
 -- reference knows to be a mistake (lindorm-wire 4, 5). Where it knows nothing
 -- a config may be written by hand and goes out as it is.
 
-local json = require "taskclient.json"
+local json = require "taskclient.text.json"
 local options = require "taskclient.options"
 local types = require "taskclient.lindorm.types"
 

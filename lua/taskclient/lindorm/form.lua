@@ -1,10 +1,10 @@
 -- A bulk load's spec, checked and written as the server's form fields
 -- (lindorm-wire 3 to 6). Sends nothing.
 
-local each = require "taskclient.each"
+local each = require "taskclient.compat".each
 local config = require "taskclient.lindorm.config"
 local core = require "taskclient.core"
-local json = require "taskclient.json"
+local json = require "taskclient.text.json"
 local options = require "taskclient.options"
 local types = require "taskclient.lindorm.types"
 

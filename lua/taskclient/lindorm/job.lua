@@ -4,14 +4,15 @@
 
 local core = require "taskclient.core"
 local failure = require "taskclient.error"
-local hide = require "taskclient.hide"
+local hide = require "taskclient.text.redact"
 local host = require "taskclient.host"
 local job_module = require "taskclient.job"
-local json = require "taskclient.json"
+local json = require "taskclient.text.json"
 local options = require "taskclient.options"
-local request = require "taskclient.request"
-local retry = require "taskclient.retry"
+local request = require "taskclient.rpc.request"
+local retry = require "taskclient.rpc.retry"
 local stages = require "taskclient.lindorm.stages"
+local ENDED = require "taskclient.state".ENDED
 
 local M = {}
 
@@ -272,7 +273,7 @@ local function settled(job, test, within)
   end
 end
 
-local function is_ended(entry) return job_module.ENDED[entry.state] or false end
+local function is_ended(entry) return ENDED[entry.state] or false end
 
 local function abort_result(entry, last)
   if entry and entry.state == "cancelled" then

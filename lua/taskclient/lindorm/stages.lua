@@ -1,7 +1,7 @@
 -- The sub-jobs in an info reply, whatever their members are called; nothing of
 -- their form is published (lindorm-wire 7). Never decides a task's end.
 
-local each = require "taskclient.each"
+local each = require "taskclient.compat".each
 
 local M = {}
 

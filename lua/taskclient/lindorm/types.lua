@@ -1,7 +1,7 @@
 -- The type maps of the published pages (lindorm-wire 5): what a column of a
 -- file may become in a LindormTable. Knows words; sends nothing.
 
-local each = require "taskclient.each"
+local each = require "taskclient.compat".each
 
 local M = {}
 

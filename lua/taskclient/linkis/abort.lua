@@ -9,9 +9,10 @@ local failure = require "taskclient.error"
 local history = require "taskclient.linkis.history"
 local host = require "taskclient.host"
 local job_module = require "taskclient.job"
-local request = require "taskclient.request"
-local retry = require "taskclient.retry"
+local request = require "taskclient.rpc.request"
+local retry = require "taskclient.rpc.retry"
 local spec_module = require "taskclient.linkis.spec"
+local ENDED = require "taskclient.state".ENDED
 
 local M = {}
 
@@ -51,7 +52,7 @@ end
 -- goes on saying Running, and the gateway takes another entrance, which may have a namesake
 -- (linkis-wire 3.0). The second value: the entrance knows no such job.
 local function whose(job, exec)
-  local fields, logpage = core.fields(job), require "taskclient.logpage"
+  local fields, logpage = core.fields(job), require "taskclient.linkis.logs.page"
   local _, data, err = request.send(fields.client, "log",
     { id = exec, fromLine = 0, size = HEAD, distinctLevel = false },
     { retry = false, timeout = 10 })
@@ -107,7 +108,7 @@ local function locate(job)
     err = strange(job, record)
     if err then return nil, nil, err end
     local exec = target(job, record)
-    local over = job_module.ENDED[entry.state]
+    local over = ENDED[entry.state]
     if over and not (entry.state == "cancelled" and exec and may_go_on(job, exec)) then
       return nil, ended(job, entry)
     end
@@ -182,7 +183,7 @@ local function goes_on(job, exec)
     { id = exec, taskID = history.id_text(fields.id) }, { retry = false, timeout = 10 })
   if data then
     local state = history.state(data.status)
-    return not job_module.ENDED[state] and state ~= "unknown"
+    return not ENDED[state] and state ~= "unknown"
   end
   if (err.kind == "service" or err.shape == "linkis") and not err.retryable then return false end
   return nil, err.http_status == 404 or err.http_status == 405
@@ -197,7 +198,7 @@ local function settled(job, within, exec, kill)
   while true do
     local entry = history.glance(fields.client, fields.id)
     if not entry.err then job_module.remember(job, entry) end
-    local over, going, absent = job_module.ENDED[entry.state], nil, nil
+    local over, going, absent = ENDED[entry.state], nil, nil
     if over and (not exec or entry.state == "succeeded") then return entry, true end
     if exec and (over or core.now() >= next_kill) then going, absent = goes_on(job, exec) end
     if absent and core.now() - began >= ABSENT_AFTER then going = false end
@@ -228,7 +229,7 @@ end
 local function result_of(job, message, entry, agreed)
   local how = forced(message) and "forced" or "killed"
   local stopped = entry.state == "cancelled" or failed_by_kill(job, entry)
-  if job_module.ENDED[entry.state] and not stopped then return ended(job, entry) end
+  if ENDED[entry.state] and not stopped then return ended(job, entry) end
   return { [how] = true, state = entry.state, native = entry.native,
     confirmed = stopped and agreed }
 end
@@ -240,7 +241,7 @@ local function after_failure(job, err, exec)
   if entry.state == "cancelled" and unknown then
     return { killed = true, state = entry.state, native = entry.native, confirmed = agreed }
   end
-  if job_module.ENDED[entry.state] then return ended(job, entry) end
+  if ENDED[entry.state] then return ended(job, entry) end
   err.job_id = core.fields(job).id
   return nil, err
 end
@@ -310,11 +311,11 @@ local function group(jobs, entries, results)
     local record = entry.info
     local err = record and strange(job, record)
     if record then is_homeless(job, record) end -- notes the moment, for all of them at once
-    local exec = record and not job_module.ENDED[entry.state] and target(job, record)
+    local exec = record and not ENDED[entry.state] and target(job, record)
     local entrance = exec and is_ours(job.client, record) and history.entrance(exec)
     if err then
       results[i] = { err = err }
-    elseif job_module.ENDED[entry.state] then
+    elseif ENDED[entry.state] then
       -- one that is called cancelled is looked at by itself
       if entry.state ~= "cancelled" then results[i] = ended(job, entry) end
     elseif entrance then
@@ -329,7 +330,7 @@ local function group(jobs, entries, results)
 end
 
 local function kill_body(members)
-  local json = require "taskclient.json"
+  local json = require "taskclient.text.json"
   local execs, ids = json.array {}, json.array {}
   for i, member in ipairs(members) do
     execs[i], ids[i] = member.exec, member.job.id
@@ -381,7 +382,7 @@ end
 local function needs_records(jobs, entries)
   for i, job in ipairs(jobs) do
     local entry = entries[i]
-    if not job_module.ENDED[entry.state] and not entry.info and not entry.err then
+    if not ENDED[entry.state] and not entry.info and not entry.err then
       local record = history.get(job.client, job.id)
       entries[i] = record and history.entry(record) or entry
     end

@@ -5,12 +5,12 @@
 -- only an end is believed, and only as a reason to ask no more.
 
 local core = require "taskclient.core"
-local each = require "taskclient.each"
+local each = require "taskclient.compat".each
 local history = require "taskclient.linkis.history"
 local host = require "taskclient.host"
-local job_module = require "taskclient.job"
-local pump = require "taskclient.host.pump"
-local request = require "taskclient.request"
+local pump = require "taskclient.host.driver"
+local request = require "taskclient.rpc.request"
+local ENDED = require "taskclient.state".ENDED
 
 local M = {}
 
@@ -52,7 +52,7 @@ function M.note(job, entry)
   if entry and entry.err then return end
   local said = entry and (entry.creator or info and history.text(info.requestApplicationName))
   fields.creator = fields.creator or said
-  local over = fields.ended or entry and job_module.ENDED[entry.state]
+  local over = fields.ended or entry and ENDED[entry.state]
   if over or not is_needed(fields.creator) then
     fields.beat = nil
     return
@@ -109,7 +109,7 @@ local function land(heart, call, job)
   local data, err = call:result()
   heart.flying[call], heart.count = nil, heart.count - 1
   if err and err.kind == "auth" then heart.refused = true end
-  local over = type(data) == "table" and job_module.ENDED[history.state(data.status)]
+  local over = type(data) == "table" and ENDED[history.state(data.status)]
   if over then
     core.fields(job).beat = nil -- history says the end; where it does not, the next look notes
   else

@@ -3,10 +3,10 @@
 -- (linkis-wire 3.11, 4). Knows records; changes nothing.
 
 local core = require "taskclient.core"
-local each = require "taskclient.each"
+local each = require "taskclient.compat".each
 local failure = require "taskclient.error"
-local hide = require "taskclient.hide"
-local request = require "taskclient.request"
+local hide = require "taskclient.text.redact"
+local request = require "taskclient.rpc.request"
 
 local M = {}
 
@@ -306,6 +306,23 @@ end
 function M.look(job, opts)
   local fields = core.fields(job)
   return M.glance(fields.client, fields.id, opts)
+end
+
+local UNFINISHED = { queued = true, running = true }
+
+--- The record of a job that has ended, with the folder of its results.
+---@param job userdata
+---@return table|nil record
+---@return string|table|nil path_or_err nil where no folder was made
+function M.place(job)
+  local record, err = M.get(job.client, job.id)
+  if not record then return nil, err end
+  if UNFINISHED[M.state(record.status)] then
+    return nil, failure.new("unsupported", ("the job has not ended (%s), and its results are not "
+      .. "whole before: wait first, job:wait()"):format(tostring(record.status)),
+      { operation = "results", job_id = job.id, retryable = true })
+  end
+  return record, M.text(record.resultLocation)
 end
 
 return M

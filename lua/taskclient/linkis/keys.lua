@@ -2,7 +2,7 @@
 -- none is said only of a list that was read as far back as the task may stand,
 -- by the server's own time. Knows records and the list; sends no submit.
 
-local clock = require "taskclient.clock"
+local clock = require "taskclient.rpc.clock"
 local history = require "taskclient.linkis.history"
 local list = require "taskclient.linkis.list"
 local spec_module = require "taskclient.linkis.spec"

@@ -6,7 +6,7 @@
 local failure = require "taskclient.error"
 local history = require "taskclient.linkis.history"
 local options = require "taskclient.options"
-local request = require "taskclient.request"
+local request = require "taskclient.rpc.request"
 
 local M = {}
 

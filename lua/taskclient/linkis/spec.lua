@@ -2,8 +2,8 @@
 -- of 1.x and of 0.x servers (linkis-wire 3.1, 3.2). Sends nothing.
 
 local core = require "taskclient.core"
-local each = require "taskclient.each"
-local json = require "taskclient.json"
+local each = require "taskclient.compat".each
+local json = require "taskclient.text.json"
 local options = require "taskclient.options"
 
 local M = {}

@@ -2,17 +2,16 @@
 -- looked up by it until it is (reliability.md F1 to F6). Nothing is resent that
 -- may have arrived. Knows outcomes; the body is spec.lua's.
 
-local changing = require "taskclient.changing"
-local clock = require "taskclient.clock"
+local changing = require "taskclient.host.change"
+local clock = require "taskclient.rpc.clock"
 local core = require "taskclient.core"
-local each = require "taskclient.each"
+local each = require "taskclient.compat".each
 local failure = require "taskclient.error"
 local history = require "taskclient.linkis.history"
 local host = require "taskclient.host"
 local keys = require "taskclient.linkis.keys"
 local options = require "taskclient.options"
-local request = require "taskclient.request"
-local session = require "taskclient.session"
+local request = require "taskclient.rpc.request"
 local spec_module = require "taskclient.linkis.spec"
 
 local M = {}
@@ -57,7 +56,8 @@ local function own_name() return os.getenv "USER" or os.getenv "LOGNAME" or "nob
 -- The same, as the server knows her.
 local function user_of(client, spec, deadline)
   local fields = core.fields(client)
-  local ok, err = session.ready(client, deadline)
+  local ok, err = true, nil
+  if fields.session then ok, err = fields.session:ready(client, deadline) end
   if not ok then return nil, err end
   local known = known_user(fields, spec)
   if known then return known end

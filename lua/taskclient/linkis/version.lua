@@ -1,7 +1,7 @@
 -- What a pinned server version means (linkis-wire 6). Without one the client
 -- finds out what a server can do by what it answers. Knows numbers; asks nobody.
 
-local each = require "taskclient.each"
+local each = require "taskclient.compat".each
 
 local M = {}
 

@@ -1,7 +1,7 @@
 -- The sandbox's Linkis REST face: the gateway's way of a request, from the raw URI to the service
 -- behind it (linkis-wire 1.5, 3.0). Runs in nginx (LuaJIT); what services answer stands in face/.
 
-local each = require "taskclient.each"
+local each = require "taskclient.compat".each
 local db = require "taskclient.sandbox.face.db"
 local reply = require "taskclient.sandbox.face.reply"
 local schema = require "taskclient.sandbox.schema"
@@ -26,6 +26,8 @@ function M.init(dir)
   services.entrance = require "taskclient.sandbox.face.entrance"
   services.jobhistory = require "taskclient.sandbox.face.history"
   services.filesystem = require "taskclient.sandbox.face.filesystem"
+  require "taskclient.sandbox.face.export"
+  require "taskclient.sandbox.face.files"
 end
 
 local function read_body()

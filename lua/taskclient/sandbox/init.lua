@@ -4,7 +4,7 @@
 
 local literal = require "taskclient.sandbox.literal"
 local checks = require "taskclient.options"
-local each = require "taskclient.each"
+local each = require "taskclient.compat".each
 
 local M = {}
 

@@ -1,7 +1,7 @@
 -- Plain data as Lua source text, to hand a table from one Lua process to another.
 -- Knows tables, strings, numbers and booleans; runs on every Lua. Nothing else belongs here.
 
-local each = require "taskclient.each"
+local each = require "taskclient.compat".each
 
 local M = {}
 

@@ -36,7 +36,7 @@ http {
   lua_socket_log_errors off;
   init_worker_by_lua_block {
     require("taskclient.sandbox.face").init("$dir")
-    require("taskclient.sandbox.lindorm_face").init("$dir")
+    require("taskclient.sandbox.face.lindorm").init("$dir")
   }
   map $http_origin $stranger {
     default 1;
@@ -65,7 +65,7 @@ http {
     listen 127.0.0.1:$lindorm_port;
     server_name $names;
     if ($stranger) { return 403; }
-    location / { content_by_lua_block { require("taskclient.sandbox.lindorm_face").handle() } }
+    location / { content_by_lua_block { require("taskclient.sandbox.face.lindorm").handle() } }
   }
 }
 ]]

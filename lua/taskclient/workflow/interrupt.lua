@@ -4,9 +4,10 @@
 -- A second Ctrl-C or signal is not ours: it kills.
 
 local core = require "taskclient.core"
-local each = require "taskclient.each"
+local each = require "taskclient.compat".each
+local driver = require "taskclient.host.driver"
 local hosts = require "taskclient.host"
-local protect = require "taskclient.protect"
+local protect = require "taskclient.host.pcall"
 
 local M = {}
 
@@ -64,20 +65,17 @@ local function settle(seen)
   for _, item in ipairs(seen.items) do leave(item.job, item.observer) end
 end
 
---- Takes over what is being watched, for `report`.
----@return table[] seen
-function M.take()
+-- Takes over all that is being watched; gives the function that settles it.
+local function take_all()
   local seen = {}
   for watch in each(active) do seen[#seen + 1] = look(watch) end
   active = setmetatable({}, { __mode = "k" })
-  return seen
+  return function()
+    for _, one in ipairs(seen) do settle(one) end
+  end
 end
 
---- Settles what `take` has given: for a host's main loop that has ended by Ctrl-C or a signal.
----@param seen? table[] default: what is being watched now
-function M.report(seen)
-  for _, one in ipairs(seen or M.take()) do settle(one) end
-end
+driver.at_end(function(interrupted) return interrupted and take_all() or nil end)
 
 -- In nginx the signals are the server's own. A signal that came is paid when the last wait lets
 -- go: it ends the process as if nobody had held it back.
@@ -89,7 +87,7 @@ end
 local function finish(watch, heard, held, ok, ...)
   local unsettled = active[watch] ~= nil
   -- one that came together with a job's end: the others are still to be settled
-  if ok and held and core.caught() then M.report() end
+  if ok and held and core.caught() then take_all()() end
   active[watch] = nil
   if not ok then
     watch:end_bar()

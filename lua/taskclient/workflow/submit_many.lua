@@ -2,13 +2,14 @@
 -- ends in order of completion. Specs are taken when there is room for them.
 -- Knows clients, jobs and runs by their public methods.
 local core = require "taskclient.core"
-local each = require "taskclient.each"
+local each = require "taskclient.compat".each
 local hosts = require "taskclient.host"
+local clients = require "taskclient.client"
 local interrupt = require "taskclient.workflow.interrupt"
 local new_error = require("taskclient.error").new
 local options = require "taskclient.options"
-local protect = require "taskclient.protect"
-local retry = require "taskclient.retry"
+local protect = require "taskclient.host.pcall"
+local retry = require "taskclient.rpc.retry"
 local wait = require "taskclient.workflow.wait"
 local watch = require "taskclient.workflow.watch"
 
@@ -290,7 +291,9 @@ function Many:__tostring()
   return ("submit_many (%d specs taken, %d jobs open)"):format(self.counts.total, self.watch.open)
 end
 
---- Submits many; `client:submit_many(specs, opts)`.
+--- Submits many, at most so many unfinished at a time, and gives their ends as they come.
+--- One submit goes out after the other; how long a server may hold one, and the rest up, is for
+--- `submit_timeout` of a Linkis client, or `timeout` of a spec, to say.
 ---@param specs table|function|thread array, iterator or coroutine of specs
 ---@param opts? taskclient.submit_many_options
 ---@return table cursor `for ended in cursor`, `:read()`, `:finish()`, `:summary()`, `:close()`
@@ -316,5 +319,7 @@ function M.submit_many(client, specs, opts)
   function w.on_end(item) settle(many, item.tag, item.state, item.native, item.err) end
   return many
 end
+
+clients.install { submit_many = M.submit_many }
 
 return M

@@ -2,6 +2,7 @@
 -- A wait ends by the job's real end, the deadline, or an error that no
 -- further asking can mend. It leaves the job alone in every other case.
 local interrupt = require "taskclient.workflow.interrupt"
+local job_module = require "taskclient.job"
 local new_error = require("taskclient.error").new
 local options = require "taskclient.options"
 local watch = require "taskclient.workflow.watch"
@@ -91,7 +92,7 @@ local function told(item, err)
   return item.job, item.state, item.native, item.err
 end
 
---- Waits for the job's end; `job:wait(opts)`.
+--- Waits for the end. It is the job's real end, the deadline, or an err that no asking mends.
 ---@param opts? taskclient.wait_options
 ---@return string|nil state "succeeded", "failed" or "cancelled"
 ---@return string|table native the server's own word, or the err
@@ -177,5 +178,7 @@ end
 function M.as_completed(jobs, opts)
   return setmetatable({ watch = begin("as_completed", jobs, opts) }, Cursor)
 end
+
+job_module.install { wait = M.wait }
 
 return M

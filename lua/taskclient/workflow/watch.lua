@@ -3,13 +3,13 @@
 -- coroutines share it. It knows clients and jobs by their public methods,
 -- never the wire; a transient error never ends anything here.
 local core = require "taskclient.core"
-local each = require "taskclient.each"
+local each = require "taskclient.compat".each
 local failure = require "taskclient.error"
-local flights = require "taskclient.flight"
+local flights = require "taskclient.rpc.single_flight"
 local hosts = require "taskclient.host"
 local options = require "taskclient.options"
-local protect = require "taskclient.protect"
-local retry = require "taskclient.retry"
+local protect = require "taskclient.host.pcall"
+local retry = require "taskclient.rpc.retry"
 
 local M = {}
 
@@ -29,7 +29,7 @@ local LOG_BURST = 50        -- log requests in one look
 local LOG_TRIES = 5         -- for the lines of a job that has ended
 
 M.PATIENCE = 60             -- a server may ask for more, with Retry-After, up to this
-M.ended = require("taskclient.job").ENDED
+M.ended = require "taskclient.state".ENDED
 M.permanent = retry.permanent
 
 -- Groups by client: { items = set, count =, flight = the last round }.

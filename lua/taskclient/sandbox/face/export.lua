@@ -1,6 +1,7 @@
 -- The server's own CSV and spreadsheets, with their dialect, cap and errors inside the 200
 -- (linkis-wire 3.12.3, 3.12.4).
 
+local each = require "taskclient.compat".each
 local db = require "taskclient.sandbox.face.db"
 local filesystem = require "taskclient.sandbox.face.filesystem"
 local json = require "taskclient.sandbox.face.json"
@@ -9,8 +10,6 @@ local result_file = require "taskclient.sandbox.face.result_file"
 local settings = require "taskclient.sandbox.face.settings"
 local versions = require "taskclient.sandbox.face.versions"
 local xlsx = require "taskclient.sandbox.face.xlsx"
-
-local M = {}
 
 local PIECE = 1000 -- rows written at once
 
@@ -65,11 +64,11 @@ local function headers(set)
   return names
 end
 
-local function each_row(set, limit, each)
+local function each_row(set, limit, write)
   local first = 0
   while first < limit do
     local lines = result_file.rows(set, first, math.min(PIECE, limit - first))
-    each(lines)
+    write(lines)
     if #lines < PIECE then break end
     first = first + #lines
     if first % 50000 == 0 then ngx.sleep(0) end
@@ -185,6 +184,6 @@ local function all(rq)
   end)
 end
 
-M.routes = { resultsetToExcel = { "GET", one }, resultsetsToExcel = { "GET", all } }
+local routes = { resultsetToExcel = { "GET", one }, resultsetsToExcel = { "GET", all } }
 
-return M
+for name, route in each(routes) do filesystem.routes[name] = route end

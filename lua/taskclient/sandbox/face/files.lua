@@ -1,14 +1,13 @@
 -- The file system's lesser end points: make, write, fetch, move and delete users' own files
 -- (linkis-wire 3.12.6).
 
+local each = require "taskclient.compat".each
 local db = require "taskclient.sandbox.face.db"
 local filesystem = require "taskclient.sandbox.face.filesystem"
 local json = require "taskclient.sandbox.face.json"
 local reply = require "taskclient.sandbox.face.reply"
 local settings = require "taskclient.sandbox.face.settings"
 local submit = require "taskclient.sandbox.face.submit"
-
-local M = {}
 
 local function fail(code, desc) reply.fail("publicservice", code, desc) end
 local function ok(rq, data) reply.backend(rq.method_name, 0, "OK", data) end
@@ -151,7 +150,7 @@ local function download(rq)
   reply.send(200, "error(错误):" .. (reply.is_raised(err) and err.text or tostring(err)))
 end
 
-M.routes = {
+local routes = {
   createNewDir = { "POST", create_dir }, createNewFile = { "POST", create_file },
     upload = { "POST", upload },
   download = { "POST", download }, deleteDirOrFile = { "POST", delete }, rename = { "POST",
@@ -159,4 +158,4 @@ M.routes = {
   move = { "POST", move }, saveScript = { "POST", save_script },
 }
 
-return M
+for name, route in each(routes) do filesystem.routes[name] = route end

@@ -296,7 +296,8 @@ local function user_root(rq)
   ok(rq, { [name] = ("%s://%s/%s"):format(scheme, settings.root, rq.user) })
 end
 
-local routes = {
+-- end point behind /filesystem/ -> verb and function; export.lua and files.lua add theirs
+M.routes = {
   getDirFileTrees = { "GET", tree }, openFile = { "GET", open_file }, openLog = { "GET", open_log },
   fileInfo = { "GET", file_info }, isExist = { "GET", is_exist }, getUserRootPath = { "GET",
     user_root },
@@ -307,8 +308,7 @@ local routes = {
 ---@param rest string raw path behind /filesystem/
 function M.handle(rq, rest)
   rq.method_name = "/api/filesystem/" .. ngx.unescape_uri(rest)
-  local route = routes[rest] or require("taskclient.sandbox.face.export").routes[rest]
-    or require("taskclient.sandbox.face.files").routes[rest]
+  local route = M.routes[rest]
   if not route then return reply.boot(404) end
   if rq.method ~= route[1] and not (rq.method == "HEAD" and route[1] == "GET") then
     return reply.boot(405, route[1])

@@ -1,6 +1,6 @@
 -- /jobhistory/*: the persisted truth about tasks (linkis-wire 3.11).
 
-local each = require "taskclient.each"
+local each = require "taskclient.compat".each
 local db = require "taskclient.sandbox.face.db"
 local execid = require "taskclient.sandbox.execid"
 local json = require "taskclient.sandbox.face.json"

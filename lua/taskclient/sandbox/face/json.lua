@@ -2,7 +2,7 @@
 -- exactly as given. Reading is lua-cjson's. Knows nothing of the wire.
 
 local cjson = require "cjson.safe"
-local each = require "taskclient.each"
+local each = require "taskclient.compat".each
 
 local M = { null = cjson.null, decode = cjson.decode }
 

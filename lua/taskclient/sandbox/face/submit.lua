@@ -1,7 +1,7 @@
 -- Taking a task: the parser, the interceptors and the queue of an entrance (linkis-wire 3.1, 3.2).
 -- Writes task, slot, log and file rows; the engine does the rest.
 
-local each = require "taskclient.each"
+local each = require "taskclient.compat".each
 local db = require "taskclient.sandbox.face.db"
 local json = require "taskclient.sandbox.face.json"
 local memory = require "taskclient.sandbox.face.memory"

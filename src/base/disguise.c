@@ -1,0 +1,176 @@
+/*
+** disguise.c: see disguise.h. Each unit below compares what stands at p with
+** the first bytes of the rest of a secret: the bytes of text it has read, 0
+** when they differ; *done is how many bytes of the secret they spell.
+*/
+#include "base/disguise.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+static int hex (char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  c = tc_lower(c);
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* the number of `digits` hexadecimal digits at p, or -1 */
+static long number_at (const char *p, const char *end, int digits) {
+  long n = 0;
+  if (end - p < digits) return -1;
+  for (int i = 0; i < digits; i++) {
+    int digit = hex(p[i]);
+    if (digit < 0) return -1;
+    n = n * 16 + digit;
+  }
+  return n;
+}
+
+static size_t plain (const char *p, tc_slice rest, size_t *done) {
+  *done = 1;
+  return *p == rest.ptr[0];
+}
+
+/* whether the rest begins with this code point: its bytes there, or 0 */
+static size_t begins_with (tc_slice rest, long code) {
+  unsigned long c = (unsigned long)code;
+  char out[4];
+  size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+  if (code < 0 || c > 0x10FFFF) return 0;
+  for (size_t i = n; i-- > 1; c >>= 6) out[i] = (char)(0x80 | (c & 0x3F));
+  out[0] = (char)(n == 1 ? c : (0xF0U << (4 - n) & 0xFF) | c);
+  return rest.len >= n && memcmp(rest.ptr, out, n) == 0 ? n : 0;
+}
+
+/* %3D, %3d, %253D, + for a blank */
+static size_t percent (const char *p, const char *end, tc_slice rest,
+                       size_t *done) {
+  long byte = *p == '%' ? number_at(p + 1, end, 2) : -1;
+  *done = 1;
+  if (byte < 0) return *p == '+' && rest.ptr[0] == ' ';
+  if (byte == (unsigned char)rest.ptr[0]) return 3;
+  return byte == '%' && number_at(p + 3, end, 2) == (unsigned char)rest.ptr[0]
+           ? 5 : 0;
+}
+
+static size_t run_of_slashes (const char *p, const char *end) {
+  size_t n = 0;
+  while (p + n < end && p[n] == '\\') n++;
+  return n;
+}
+
+/* backslash, u and four digits behind so many backslashes, and the second half
+   of a pair */
+static size_t unicode (const char *p, const char *end, size_t slashes,
+                       tc_slice rest, size_t *done) {
+  size_t len = slashes + 5;
+  long code = number_at(p + slashes + 1, end, 4);
+  const char *next;
+  if (code < 0) return 0;
+  next = p + len;
+  if (code >= 0xD800 && code < 0xDC00 && end - next > (ptrdiff_t)slashes &&
+      run_of_slashes(next, end) == slashes && next[slashes] == 'u') {
+    long low = number_at(next + slashes + 1, end, 4);
+    if (low >= 0xDC00 && low < 0xE000) {
+      code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
+      len *= 2;
+    }
+  }
+  *done = begins_with(rest, code);
+  return *done > 0 ? len : 0;
+}
+
+/* JSON, once or twice: \/ \" \n \u003d \\u003d; Java and C: \x3d */
+static size_t escape (const char *p, const char *end, tc_slice rest,
+                      size_t *done) {
+  static const char names[] = "ntrbf", meant[] = "\n\t\r\b\f";
+  size_t n = run_of_slashes(p, end), own;
+  const char *name;
+  if (n == 0) return 0;
+  own = run_of_slashes(rest.ptr, rest.ptr + rest.len);
+  if (own > 0) {
+    *done = own;
+    return n == own || n == 2 * own || n == 4 * own ? n : 0;
+  }
+  if (p + n == end) return 0;
+  *done = 1;
+  if (p[n] == 'u') {
+    size_t len = unicode(p, end, n, rest, done);
+    if (len > 0) return len;
+    *done = 1;
+  }
+  if (p[n] == 'x' && number_at(p + n + 1, end, 2) ==
+                       (long)(unsigned char)rest.ptr[0])
+    return n + 3;
+  name = p[n] != '\0' ? strchr(names, p[n]) : NULL;
+  if (name != NULL && meant[name - names] == rest.ptr[0]) return n + 1;
+  return p[n] == rest.ptr[0] ? n + 1 : 0;
+}
+
+/* the code of the entity behind its &; *len: bytes with the semicolon */
+static long entity_code (const char *p, const char *end, size_t *len) {
+  static const struct { const char *name; long code; } names[] = {
+    { "amp;", '&' }, { "lt;", '<' }, { "gt;", '>' }, { "quot;", '"' },
+    { "apos;", '\'' }, { "sol;", '/' }, { "equals;", '=' }, { "nbsp;", 0xA0 }
+  };
+  long code = 0;
+  bool sixteen;
+  const char *q;
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    *len = strlen(names[i].name);
+    if ((size_t)(end - p) >= *len && memcmp(p, names[i].name, *len) == 0)
+      return names[i].code;
+  }
+  if (end - p < 3 || *p != '#') return -1;
+  sixteen = tc_lower(p[1]) == 'x';
+  for (q = p + 1 + sixteen; q < end && q - p < 10 && *q != ';'; q++) {
+    int digit = hex(*q);
+    if (digit < 0 || (digit > 9 && !sixteen)) return -1;
+    code = code * (sixteen ? 16 : 10) + digit;
+  }
+  *len = (size_t)(q - p) + 1;
+  return q < end && *q == ';' ? code : -1;
+}
+
+/* &amp; &#39; &#x27;, once or twice (&amp;#39;) */
+static size_t entity (const char *p, const char *end, tc_slice rest,
+                      size_t *done) {
+  size_t len, more;
+  long code;
+  if (*p != '&') return 0;
+  code = entity_code(p + 1, end, &len);
+  *done = begins_with(rest, code);
+  if (*done > 0) return len + 1;
+  if (code != '&') return 0;
+  code = entity_code(p + 1 + len, end, &more);
+  *done = begins_with(rest, code);
+  return *done > 0 ? len + more + 1 : 0;
+}
+
+static size_t any (const char *p, const char *end, tc_slice rest,
+                   size_t *done) {
+  size_t used = 0;
+  if (*p == '%' || *p == '+') used = percent(p, end, rest, done);
+  else if (*p == '\\') used = escape(p, end, rest, done);
+  else if (*p == '&') used = entity(p, end, rest, done);
+  return used > 0 ? used : plain(p, rest, done);
+}
+
+int tc_disguise_mark (char c) {
+  return c == '%' || c == '+' || c == '\\' || c == '&';
+}
+
+size_t tc_disguised (tc_slice secret, const char *p, const char *end) {
+  const char *from = p;
+  if ((size_t)(end - p) >= secret.len &&
+      memcmp(p, secret.ptr, secret.len) == 0)
+    return secret.len;
+  while (secret.len > 0) {
+    size_t done, used = p < end ? any(p, end, secret, &done) : 0;
+    if (used == 0) return 0;
+    p += used;
+    secret.ptr += done;
+    secret.len -= done;
+  }
+  return (size_t)(p - from);
+}

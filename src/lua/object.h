@@ -1,0 +1,37 @@
+/*
+** object.h: what clients and jobs have in common as Lua objects: a private
+** table of fields, a class table of methods, and no way to write into them.
+*/
+#ifndef TC_OBJECT_H
+#define TC_OBJECT_H
+
+#include "base/buffer.h"
+#include "lua/compat.h"
+
+#define TC_CLIENT_MT "taskclient.client"
+#define TC_JOB_MT "taskclient.job"
+
+/* a zeroed userdata of that type; class and fields are stack indices of
+   tables, fields may be 0 for a new one [-0, +1] */
+void *tc_object_new (lua_State *L, size_t size, const char *mt, int class,
+                     int fields);
+/* makes a metatable; methods and index have it as their first upvalue, index
+   the table of methods as its second [-0, +1] */
+void tc_type_open (lua_State *L, const char *mt, const luaL_Reg *methods,
+                   const luaL_Reg *meta, lua_CFunction index);
+/* the same for a client or job [-0, +0]; methods are looked up after fields and class */
+void tc_object_type (lua_State *L, const char *mt, const luaL_Reg *methods,
+                     const luaL_Reg *meta);
+/* gives such a type further methods [-0, +0] */
+void tc_object_extend (lua_State *L, const char *mt, const luaL_Reg *methods);
+int tc_fields (lua_State *L);                     /* core.fields(object) */
+
+/* a buffer on the stack, which goes with it even when Lua raises [-0, +1] */
+tc_buffer *tc_scratch (lua_State *L, size_t limit);
+void tc_object_open (lua_State *L);
+
+/* the name in the list (NULL-ended) most like this one,
+   or NULL when none is near */
+const char *tc_nearest (const char *name, const char *const *names);
+
+#endif
