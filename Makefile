@@ -13,9 +13,9 @@ DEV_lua5.1   := liblua5.1-0-dev
 DEV_luajit   := libluajit-5.1-dev
 ALL_LUAS     := lua5.4 luajit lua5.1 lua5.2 lua5.3 lua5.5
 lua_packages  = $(if $(DEV_$(1)),$(1) $(DEV_$(1)))
-DEPS_BUILD   := gcc libc6-dev libcurl4-openssl-dev \
+DEPS_BUILD   := gcc libc6-dev libcurl4-openssl-dev lua-cjson \
                 $(foreach l,$(sort lua5.4 $(LUA)),$(call lua_packages,$(l)))
-DEPS_SANDBOX := lua-cjson lua-luv lua-sql-sqlite3 ca-certificates openssl python3-minimal sqlite3
+DEPS_SANDBOX := lua-luv lua-sql-sqlite3 ca-certificates openssl python3-minimal sqlite3
 DEPS_TEST    := curl procps strace faketime lua-busted lua-cqueues lua-copas lua-system \
                 chromium chromium-driver \
                 $(foreach l,$(filter-out lua5.4,$(ALL_LUAS)),$(call lua_packages,$(l)))

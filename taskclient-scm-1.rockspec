@@ -11,7 +11,7 @@ description = {
   ]],
   license = "Apache-2.0",
 }
-dependencies = { "lua >= 5.1, < 5.6" }
+dependencies = { "lua >= 5.1, < 5.6", "lua-cjson >= 2.1" }
 -- libcurl (7.87 or later) is left to the compiler to find: Debian keeps its headers
 -- where luarocks does not look
 -- the Makefile finds the modules itself, so that no list here can go stale

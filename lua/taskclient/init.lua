@@ -40,7 +40,7 @@ M.lindorm = setmetatable({}, {
 ---@return table t
 function M.array(t)
   if t ~= nil then options.argument("array", "t", t, "table") end
-  return require("taskclient.text.json").array(t)
+  return core.array(t)
 end
 
 --- Waits that long; other tasks and transfers go on.

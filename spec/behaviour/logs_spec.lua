@@ -3,7 +3,6 @@
 
 local taskclient = require "taskclient"
 local core = require "taskclient.core"
-local json = require "taskclient.text.json"
 local servers = require "spec.support.server"
 
 local ENDED = { succeeded = true, failed = true, cancelled = true }
@@ -113,7 +112,7 @@ describe("logs", function()
     local cursor = job:logs { follow = true, poll = 0.2 }
     local lines = {}
     for i = 1, 25 do lines[i] = assert(cursor:read()) end
-    local saved = core.decode(json.encode(cursor:save()))
+    local saved = core.decode(assert(core.encode(cursor:save())))
     cursor:close()
     local other = client:attach(job.id)
     for _, line in ipairs((read_all(other:logs { follow = true, from = saved }))) do

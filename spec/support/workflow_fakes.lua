@@ -72,7 +72,7 @@ end
 
 local core = {
   now = function() return M.clock end, time = function() return M.wall + M.clock end,
-  clean = real.clean, redactor = real.redactor,
+  clean = real.clean, redactor = real.redactor, encode = real.encode, array = real.array,
   crc32 = real.crc32, random = random, append = append, decode = real.decode, null = real.null,
   error_mt = {}, array_mt = real.array_mt, fields = function(object) return object end,
   sigint = function() return not M.ctrl_c end, caught = function() return nil end,
@@ -111,7 +111,6 @@ function M.install()
   for name in pairs(package.loaded) do
     if name:find "^taskclient%.workflow" or name:find "^taskclient%.run%f[%W]"
       or name == "taskclient.error"
-      or name == "taskclient.text.json"
       or name == "taskclient.options" or name == "taskclient.rpc.retry" then
       package.loaded[name] = nil
     end
@@ -166,7 +165,10 @@ end
 function Client.redact(_, text) return (text:gsub("the client's own", "***")) end
 
 -- Both servers refuse a spec that has no JSON form, among others.
-function Client.check_spec(_, spec) require("taskclient.text.json").encode(spec) end
+function Client.check_spec(_, spec)
+  local text, why = core.encode(spec)
+  if not text then error(why, 0) end
+end
 
 local function make_task(server, spec)
   server.count = server.count + 1

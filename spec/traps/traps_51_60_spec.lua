@@ -2,6 +2,7 @@
 -- server sets it.
 
 local cjson = require "cjson"
+local core = require "taskclient.core"
 local fault = require "spec.support.fault"
 local linkis = require "spec.support.linkis"
 local process = require "spec.support.process"
@@ -34,8 +35,7 @@ describe("trap", function()
       { "Content-Disposition: attachment;filename=x", "Content-Type: text/plain" }) },
       { match = "^GET", reply = fault.boot(405) } }
     local path = dir .. "/down"
-    local json = require "taskclient.text.json"
-    local body = json.encode { path = "file:///tmp/x", charset = "utf-8" }
+    local body = assert(core.encode { path = "file:///tmp/x", charset = "utf-8" })
     assert.equals(10, (assert(client:call("download", { body = body }, { file = path }))))
     local request = fs:requests "/download"[1]
     assert.equals("POST", request.method)
@@ -196,7 +196,6 @@ describe("trap", function()
   end)
 
   it("a failed job's ERROR lines are waited for where the file lacks its end", function()
-    local core = require "taskclient.core"
     local head, last = "2026-11-22 01:02:03.002 INFO x", "2026-11-22 01:02:03.002 ERROR broken"
     local function file(text, times)
       return { match = "/openLog", times = times,

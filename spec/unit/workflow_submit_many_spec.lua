@@ -165,7 +165,9 @@ describe("submit_many", function()
   it("says which spec it is that can never go out", function()
     local list = specs(3)
     list[2].source = { print }
-    server.before_submit = function(spec) require("taskclient.text.json").encode(spec) end
+    server.before_submit = function(spec) local text, why = require("taskclient.core").encode(spec)
+      if not text then error(why, 0) end
+    end
     local ok, why = pcall(function() return start(linkis, list):finish() end)
     assert.is_false(ok)
     assert.matches("^spec 2: .*JSON", why)

@@ -86,8 +86,22 @@ bool tc_json_is (const tc_json *j, const char *word); /* string or name equals *
 /* false when the token is not integral or does not fit 64 bits */
 bool tc_json_int64 (tc_slice number, int64_t *out);
 double tc_json_double (tc_slice number); /* correctly rounded in any locale */
-/* mend.c: adds the text to out, U+FFFD in place of what TC_JSON_UTF8 refuses */
+/* room for any double in tc_json_print; gives its length. The shortest text that
+   reads back as the same double, in any locale */
+#define TC_JSON_DIGITS 32
+size_t tc_json_print (double n, char *to);
+/* adds the text as a string, with its quotes */
+tc_status tc_json_quote (tc_buffer *out, tc_slice text);
+/* how many bytes of the text are UTF-8: its length when all are */
+size_t tc_json_broken (tc_slice text);
+/* adds the text to out, U+FFFD in place of what TC_JSON_UTF8 refuses */
 tc_status tc_json_mend (tc_slice text, tc_buffer *out);
+/* Whoever wants something of an object that another pass reads sees it there, in
+   place of a second pass: walk reads the object that has just begun, to its end.
+   What it has found counts when the whole text is fine. */
+typedef struct tc_tap {
+  void (*walk) (struct tc_tap *tap, tc_json *j);
+} tc_tap;
 const char *tc_json_why (const tc_json *j);
 
 #endif

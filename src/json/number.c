@@ -1,10 +1,12 @@
 /*
-** number.c: JSON numbers to C numbers: integers exact or not at all, doubles
-** correctly rounded. Independent of the locale: strtod never sees a point.
+** number.c: JSON numbers to C numbers and back: integers exact or not at all,
+** doubles correctly rounded. Independent of the locale: strtod never sees a point
+** but of its own.
 */
 #include <float.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "json/json.h"
 
@@ -113,4 +115,15 @@ double tc_json_double (tc_slice number) {
   else if (!small_double(&d, &n))
     n = large_double(&d);
   return d.negative ? -n : n;
+}
+
+size_t tc_json_print (double n, char *to) {
+  int digits = 14;
+  do
+    snprintf(to, TC_JSON_DIGITS, "%.*g", ++digits, n);
+  while (digits < 17 && strtod(to, NULL) != n);
+  for (char *p = to; *p != '\0'; p++)
+    if (strchr("0123456789-+e", *p) == NULL)
+      *p = '.';
+  return strlen(to);
 }

@@ -15,6 +15,7 @@
 #include "lua/append.h"
 #include "lua/call.h"
 #include "base/clean.h"
+#include "lua/encode.h"
 #include "lua/failure.h"
 #include "base/file.h"
 #include "lua/job.h"
@@ -240,6 +241,7 @@ int luaopen_taskclient_core (lua_State *L) {
   tc_object_open(L);
   tc_failure_open(L, module);
   tc_value_open(L, module);
+  tc_encode_open(L, module);
   tc_rows_open(L, module);
   tc_writer_open(L, module);
   tc_append_open(L, module);

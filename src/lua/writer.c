@@ -128,17 +128,9 @@ static int page (lua_State *L) {
 /* ---- rows made in Lua ---- */
 
 static bool is_utf8 (lua_State *L) {
-  tc_buffer json;
-  tc_json j;
   tc_slice text;
-  bool fine;
   text.ptr = lua_tolstring(L, -1, &text.len);
-  tc_buffer_init(&json, (size_t)-1);
-  fine = tc_format_json(&json, text) == TC_OK; /* else told when it is written */
-  tc_json_init(&j, json.ptr, json.len, 1);
-  fine = !fine || tc_json_next(&j) == TC_JSON_STRING;
-  tc_buffer_free(&json);
-  return fine;
+  return tc_json_broken(text) == text.len;
 }
 
 /* pushes the column's name: the entry of the list, or its field name */
@@ -191,23 +183,6 @@ static int columns (lua_State *L) {
   return 1;
 }
 
-/* printf follows the locale in what it takes for the point */
-static void put_point (char *text) {
-  for (; *text != '\0'; text++)
-    if (strchr("0123456789-+einfa", *text) == NULL)
-      *text = '.';
-}
-
-/* the shortest text that reads back as the same number */
-static size_t print_double (double d, char *to, size_t size) {
-  int digits = 14;
-  do
-    snprintf(to, size, "%.*g", ++digits, d);
-  while (digits < 17 && strtod(to, NULL) != d);
-  put_point(to);
-  return strlen(to);
-}
-
 static size_t print_number (lua_State *L, char *to, size_t size) {
   double d = (double)lua_tonumber(L, -1);
   int64_t n;
@@ -217,7 +192,7 @@ static size_t print_number (lua_State *L, char *to, size_t size) {
     return (size_t)snprintf(to, size, "NaN");
   if (isinf(d))
     return (size_t)snprintf(to, size, d > 0 ? "Infinity" : "-Infinity");
-  return print_double(d, to, size);
+  return tc_json_print(d, to);
 }
 
 /* the number or boolean on top as a cell; text is room for it */

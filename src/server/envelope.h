@@ -35,13 +35,6 @@ typedef struct tc_envelope {
   size_t fault_at;   /* offset, for TC_SHAPE_BROKEN */
 } tc_envelope;
 
-/* Whoever wants something of the data member's object sees it while the reply
-   is being checked, in place of a second pass: walk reads the object that has
-   just begun, to its end. What it has found counts when the reply is fine. */
-typedef struct tc_tap {
-  void (*walk) (struct tc_tap *tap, tc_json *j);
-} tc_tap;
-
 /* tap: NULL, or who is to see the data */
 void tc_envelope_read (tc_envelope *e, const char *body, size_t len,
                        int http_status, tc_tap *tap);

@@ -126,41 +126,6 @@ static tc_status tsv_escaped (tc_buffer *out, tc_slice raw) {
 
 /* ---- JSON Lines ---- */
 
-static size_t escape_json (char c, char *to) {
-  static const char digits[] = "0123456789abcdef";
-  static const char named[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt";
-  const char *at = c != '\0' ? strchr(named, c) : NULL;
-  to[0] = '\\';
-  if (at != NULL) {
-    to[1] = letters[at - named];
-    return 2;
-  }
-  memcpy(to + 1, "u00", 3);
-  to[4] = digits[(unsigned char)c >> 4];
-  to[5] = digits[c & 15];
-  return 6;
-}
-
-tc_status tc_format_json (tc_buffer *out, tc_slice text) {
-  tc_status status = tc_buffer_reserve(out, 6 * text.len + 2);
-  char *to;
-  size_t i;
-  if (status != TC_OK)
-    return status;
-  to = out->ptr + out->len;
-  *to++ = '"';
-  for (i = 0; i < text.len; i++) {
-    char c = text.ptr[i];
-    if ((unsigned char)c < 0x20 || c == '"' || c == '\\')
-      to += escape_json(c, to);
-    else
-      *to++ = c;
-  }
-  *to++ = '"';
-  out->len = (size_t)(to - out->ptr);
-  return TC_OK;
-}
-
 static bool is_number (tc_slice text) {
   tc_json j;
   tc_json_trust(&j, text);
@@ -230,7 +195,7 @@ tc_status tc_format_text (const tc_format *f, tc_buffer *out, tc_slice text) {
   switch (f->style) {
     case TC_CSV: return csv_text(f, out, text);
     case TC_TSV: return tsv_text(out, text);
-    default: return tc_format_json(out, text);
+    default: return tc_json_quote(out, text);
   }
 }
 

@@ -31,7 +31,5 @@ char *tc_format_short (const tc_format *f, char *to, tc_slice text,
 /* bytes that are no JSON: header names, values from Lua */
 tc_status tc_format_text (const tc_format *f, tc_buffer *out, tc_slice text);
 tc_status tc_format_null (const tc_format *f, tc_buffer *out);
-/* a JSON string, with its quotes */
-tc_status tc_format_json (tc_buffer *out, tc_slice text);
 
 #endif

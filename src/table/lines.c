@@ -55,7 +55,7 @@ static bool make_room (tc_lines *l) {
 static bool add_key (tc_lines *l, tc_slice key) {
   char lead = l->width == 0 ? '{' : ',';
   return tc_lines_put(l, tc_buffer_addchar(&l->keys, lead)) &&
-         tc_lines_put(l, tc_format_json(&l->keys, key)) &&
+         tc_lines_put(l, tc_json_quote(&l->keys, key)) &&
          tc_lines_put(l, tc_buffer_addchar(&l->keys, ':'));
 }
 

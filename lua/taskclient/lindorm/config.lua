@@ -1,8 +1,7 @@
 -- Builders of the reader's and the writer's config, which refuse what the
 -- reference knows to be a mistake (lindorm-wire 4, 5). Where it knows nothing
 -- a config may be written by hand and goes out as it is.
-
-local json = require "taskclient.text.json"
+local core = require "taskclient.core"
 local options = require "taskclient.options"
 local types = require "taskclient.lindorm.types"
 
@@ -75,7 +74,7 @@ local function read_columns(where, kind, columns)
   for i, column in ipairs(columns) do
     names[i], words[i] = name_and_type(where, kind, i, column)
   end
-  return json.array(names), words
+  return core.array(names), words
 end
 
 local function keep(config, kind, names, words)
@@ -134,7 +133,7 @@ local function typed_columns(given)
   for i, column in ipairs(given.columns) do
     list[i], names[i], words[i] = typed_column(i, column, given.separator or "|")
   end
-  return json.array(list), names, words
+  return core.array(list), names, words
 end
 
 --- Reader of a folder of CSV files. The published pages differ on the delimiter's key and show
@@ -164,7 +163,7 @@ function M.odps(given)
   options.check("lindorm.odps", given, ODPS_SCHEMA, "field")
   local partition = given.partition
   if type(partition) == "string" and partition ~= "" then
-    partition = json.array { partition }
+    partition = core.array { partition }
   end
   local names = read_columns("odps", nil, given.columns)
   return keep({
@@ -222,7 +221,7 @@ local function table_columns(given)
   if given.family and not hbase then
     refuse("table", "field 'family': columns that are only names are those of a SQL table")
   end
-  return json.array(list)
+  return core.array(list)
 end
 
 -- A cell for each column of the reader, by the maps.
@@ -253,7 +252,7 @@ local function derived_columns(given)
   if given.row and not has_row then
     refuse("table", "field 'row': the reader has no column '%s'", given.row)
   end
-  return json.array(list)
+  return core.array(list)
 end
 
 local function check_writer(given)

@@ -4,7 +4,6 @@
 local each = require "taskclient.compat".each
 local config = require "taskclient.lindorm.config"
 local core = require "taskclient.core"
-local json = require "taskclient.text.json"
 local options = require "taskclient.options"
 local types = require "taskclient.lindorm.types"
 
@@ -43,7 +42,7 @@ local function with_lists(given)
     local list = given[name]
     if type(list) == "table" and next(list) == nil then
       copy = copy or setmetatable({}, getmetatable(given))
-      copy[name] = json.array {}
+      copy[name] = core.array()
     end
   end
   if not copy then return given end
@@ -56,7 +55,7 @@ end
 local function config_text(given, name)
   local text, why
   if type(given) == "table" then
-    text, why = json.try(with_lists(given), name)
+    text, why = core.encode(with_lists(given), name)
     if not text then return nil, why end
   else
     local value
@@ -96,7 +95,7 @@ local function extra_fields(spec)
     if type(value) == "table" or type(value) == "function" then
       return nil, ("field 'extra.%s': text expected, got %s"):format(name, type(value))
     end
-    extra[name] = type(value) == "number" and json.encode(value) or tostring(value)
+    extra[name] = type(value) == "number" and assert(core.encode(value)) or tostring(value)
   end
   return next(extra) ~= nil and extra or nil
 end
@@ -111,11 +110,11 @@ end
 -- What is wrong with the texts that go out as they are; those of the configs are JSON's to check.
 local function text_complaint(args)
   for _, name in ipairs { "src", "dst", "fileType", "sparkAdditionalParams" } do
-    local _, why = json.try(args[name] or "", "field '" .. SPEC_NAMES[name] .. "'")
+    local _, why = core.encode(args[name] or "", "field '" .. SPEC_NAMES[name] .. "'")
     if why then return why end
   end
   for name, value in each(args.extra or {}) do
-    local _, why = json.try({ [name] = value }, "field extra")
+    local _, why = core.encode({ [name] = value }, "field extra")
     if why then return why end
   end
 end

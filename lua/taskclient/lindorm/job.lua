@@ -7,7 +7,6 @@ local failure = require "taskclient.error"
 local hide = require "taskclient.text.redact"
 local host = require "taskclient.host"
 local job_module = require "taskclient.job"
-local json = require "taskclient.text.json"
 local options = require "taskclient.options"
 local request = require "taskclient.rpc.request"
 local retry = require "taskclient.rpc.retry"
@@ -89,7 +88,7 @@ local record_mt = {}
 local owners = setmetatable({}, { __mode = "k" }) -- record -> the client it came by
 local PRINTED = 65536 -- bytes
 record_mt.__tostring = function(info)
-  local text = json.try(info) or "a record that is nested too deeply to be printed"
+  local text = core.encode(info) or "a record that is nested too deeply to be printed"
   return hide.printed(text, owners[info], PRINTED)
 end
 

@@ -330,12 +330,11 @@ local function group(jobs, entries, results)
 end
 
 local function kill_body(members)
-  local json = require "taskclient.text.json"
-  local execs, ids = json.array {}, json.array {}
+  local execs, ids = core.array(), core.array()
   for i, member in ipairs(members) do
     execs[i], ids[i] = member.exec, member.job.id
   end
-  return json.encode { idList = execs, taskIDList = ids }
+  return assert(core.encode { idList = execs, taskIDList = ids })
 end
 
 -- Servers up to 1.1.0 have the operation without an id in its path.

@@ -7,7 +7,6 @@ local failure = require "taskclient.error"
 local flights = require "taskclient.rpc.single_flight"
 local host = require "taskclient.host"
 local relay = require "taskclient.host.relay"
-local json = require "taskclient.text.json"
 local protect = require "taskclient.host.pcall"
 local request = require "taskclient.rpc.request"
 local retry = require "taskclient.rpc.retry"
@@ -106,7 +105,7 @@ local function login_body(client, session)
     if not sent then return nil, err end
     session.plain = plain
   end
-  return json.encode { userName = session.user, password = sent }
+  return assert(core.encode { userName = session.user, password = sent })
 end
 
 -- Servers up to 1.0.0 answer a second login with an error that is none.

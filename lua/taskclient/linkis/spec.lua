@@ -3,7 +3,6 @@
 
 local core = require "taskclient.core"
 local each = require "taskclient.compat".each
-local json = require "taskclient.text.json"
 local options = require "taskclient.options"
 
 local M = {}
@@ -80,7 +79,7 @@ local function texts_of(spec, field)
   for name, value in each(spec[field] or {}) do
     local text, why = value, nil
     if type(value) ~= "string" then
-      text, why = json.try(value, ("field '%s'.%s"):format(field, tostring(name)))
+      text, why = core.encode(value, ("field '%s'.%s"):format(field, tostring(name)))
     end
     if not text then return nil, why end
     texts[tostring(name)] = text
@@ -132,7 +131,7 @@ end
 -- The JSON of a part of a body; what it lacks is remembered in `state`.
 local function part(state, value, name)
   if value == nil then return "{}" end
-  local text, why = json.try(value, name)
+  local text, why = core.encode(value, name)
   if not text then state.why = state.why or "field " .. why end
   return text or ""
 end
@@ -169,7 +168,7 @@ end
 function M.old_body(spec, key, user)
   local source, variables, why = texts_and_key(spec, key)
   if why then return nil, why end
-  return json.try({
+  return core.encode({
     executeApplicationName = spec.engine:match "^[^-]+", executionCode = spec.code,
     runType = spec.run_type, requestApplicationName = spec.creator,
     params = params_of(spec, key, variables), source = source, labels = labels_of(spec, user),

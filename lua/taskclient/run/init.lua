@@ -8,7 +8,6 @@ local difference = require "taskclient.run.fingerprint"
 local hide = require "taskclient.text.redact"
 local hosts = require "taskclient.host"
 local journal = require "taskclient.run.journal"
-local json = require "taskclient.text.json"
 local ledger = require "taskclient.run.state"
 local new_error = require("taskclient.error").new
 local options = require "taskclient.options"
@@ -88,7 +87,7 @@ end
 
 local function use(run, name)
   options.argument("step", "name", name, "text")
-  local text, why = json.try(name, "name")
+  local text, why = core.encode(name, "name")
   if not text then options.raise("step", why) end
   local here, before = options.place(), run.used[name]
   if before then
@@ -169,7 +168,7 @@ local function plain(text, most, clean)
   -- secret, of which the first half would not be known for one
   text = (clean or hide.text)(tostring(text):sub(1, CUT_FIRST))
   if #text > most then text = text:sub(1, most):gsub("[\192-\255][\128-\191]*$", "") end
-  return json.try(text) and text or (text:gsub("[\128-\255]", "?"))
+  return core.encode(text) and text or (text:gsub("[\128-\255]", "?"))
 end
 
 -- The last lines up to the last ERROR line, behind which the server sums up at length.
@@ -200,7 +199,7 @@ local function plain_error(err, clean)
   local kind, code = known.kind, known.code -- of a table of the user's they may be anything
   return err and { kind = type(kind) == "string" and plain(kind, 100, clean) or nil,
     code = type(code) == "string" and plain(code, 100, clean)
-      or type(code) == "number" and json.try(code) and code or nil,
+      or type(code) == "number" and core.encode(code) and code or nil,
     message = plain(known.message or err, 4000, clean) }
 end
 
@@ -372,7 +371,7 @@ end
 -- What a step's function has given, as JSON; nil where it has failed, with what raises.
 local function value_text(name, n, value, err)
   if value == nil and n > 0 or value == false and err ~= nil then return nil end
-  local text, why = json.try(n == 0 or value, "step '" .. name .. "'")
+  local text, why = core.encode(n == 0 or value, "step '" .. name .. "'")
   if text and #text <= VALUE_MOST then return text end
   return nil, (why or ("step '%s': a value of %d bytes"):format(name, #text))
     .. (why and ": a step's value must be what JSON can hold"

@@ -2,7 +2,6 @@
 -- ended by its own checksum, locked against a second writer. It knows lines
 -- and checksums; what they mean is run.lua's.
 local core = require "taskclient.core"
-local json = require "taskclient.text.json"
 local new_error = require("taskclient.error").new
 
 local M = {}
@@ -19,7 +18,7 @@ end
 local CRC_AT, CRC_TEXT = -18, '^,"crc":"(%x%x%x%x%x%x%x%x)"}$'
 
 local function seal(record)
-  local body = json.encode(record)
+  local body = assert(core.encode(record))
   return body:sub(1, -2) .. ',"crc":"' .. core.crc32(body) .. '"}\n'
 end
 
