@@ -104,13 +104,16 @@ static void skip_members (tc_slice text, bool trusted) {
   }
 }
 
-static void walk_page (tc_slice text) {
+/* whether it is a page, and all of the text is read */
+static bool walk_page (tc_slice text, bool checked) {
   tc_page p;
   tc_cell cell;
-  if (!tc_page_open(&p, text))
-    return;
-  while (tc_page_row(&p) == TC_ROW)
+  tc_row r;
+  if (!tc_page_open(&p, text, checked))
+    return false;
+  while ((r = tc_page_row(&p)) == TC_ROW)
     while (tc_page_cell(&p, &cell)) continue;
+  return r == TC_ROWS_END && tc_json_next(&p.json) == TC_JSON_END;
 }
 
 int LLVMFuzzerTestOneInput (const unsigned char *data, size_t size);
@@ -132,7 +135,8 @@ int LLVMFuzzerTestOneInput (const unsigned char *data, size_t size) {
   skip_members(text, false);
   if (valid)
     skip_members(text, true);
-  walk_page(text);
+  walk_page(text, true);
+  insist(!walk_page(text, false) || valid, "a page that is no JSON");
   free(copy);
   return 0;
 }

@@ -181,8 +181,10 @@ static void read_options (lua_State *L, int options, shape *s) {
   lua_pop(L, 2);
 }
 
-static int fail (lua_State *L, int base) {
+static int fail (lua_State *L, const tc_json *j, int base) {
   lua_settop(L, base);
+  if (j->fault != TC_JSON_FINE)
+    return tc_value_invalid(L, j);
   return tc_fail(L, "protocol", "the reply holds no result page");
 }
 
@@ -197,18 +199,20 @@ static void set_rest (lua_State *L, const tc_page *p, int count) {
     set_text(L, "message", p->message.text, p->message.escaped);
 }
 
-int tc_rows_push_page (lua_State *L, tc_slice data, int options) {
+static int push_page (lua_State *L, tc_slice data, bool checked, int options) {
   int base = lua_gettop(L), count = 0;
   tc_page p;
   shape s;
   read_options(L, options, &s);
-  if (!tc_page_open(&p, data))
-    return fail(L, base);
+  if (!tc_page_open(&p, data, checked))
+    return fail(L, &p.json, base);
   push_columns(L, &p, &s);
   if (p.rows == NULL && p.prohibited)
     lua_newtable(L);
   else if (!push_rows(L, &p, &s, &count))
-    return fail(L, base);
+    return fail(L, &p.json, base);
+  if (tc_json_next(&p.json) != TC_JSON_END)
+    return fail(L, &p.json, base);
   lua_createtable(L, 0, 6);
   lua_insert(L, base + 1);
   lua_setfield(L, base + 1, "rows");
@@ -218,11 +222,15 @@ int tc_rows_push_page (lua_State *L, tc_slice data, int options) {
   return 1;
 }
 
+int tc_rows_push_page (lua_State *L, tc_slice data, int options) {
+  return push_page(L, data, true, options);
+}
+
 /* core.page(text, options): text is the data member of an openFile reply */
 static int page (lua_State *L) {
   tc_slice data;
-  int failed = tc_value_check(L, 1, &data);
-  return failed != 0 ? failed : tc_rows_push_page(L, data, 2);
+  data.ptr = luaL_checklstring(L, 1, &data.len);
+  return push_page(L, data, false, 2);
 }
 
 void tc_rows_open (lua_State *L, int module) {

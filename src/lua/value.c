@@ -167,7 +167,7 @@ void tc_value_push (lua_State *L, tc_slice json) {
   lua_pushnil(L);
 }
 
-static int invalid (lua_State *L, const tc_json *j) {
+int tc_value_invalid (lua_State *L, const tc_json *j) {
   return tc_fail(L, "protocol", "invalid JSON at byte %d: %s",
                  (int)(j->at - j->start) + 1, tc_json_why(j));
 }
@@ -177,7 +177,7 @@ int tc_value_check (lua_State *L, int arg, tc_slice *json) {
   json->ptr = luaL_checklstring(L, arg, &json->len);
   tc_json_init(&j, json->ptr, json->len, TC_JSON_DEPTH);
   return tc_json_skip(&j, json) && tc_json_next(&j) == TC_JSON_END
-           ? 0 : invalid(L, &j);
+           ? 0 : tc_value_invalid(L, &j);
 }
 
 /* core.decode(text): strict JSON to Lua, or nil, err (kind "protocol") */
@@ -190,7 +190,7 @@ static int decode (lua_State *L) {
   if (push_value(L, &j, tc_json_next(&j)) && tc_json_next(&j) == TC_JSON_END)
     return 1;
   lua_settop(L, 1);
-  return invalid(L, &j);
+  return tc_value_invalid(L, &j);
 }
 
 /* ---- envelope, for tests and for tools ---- */

@@ -14,6 +14,7 @@
 #define TC_ARRAY_MT "taskclient.array" /* registry name of the metatable */
 
 void tc_value_push (lua_State *L, tc_slice json);        /* [-0, +1] */
+int tc_value_invalid (lua_State *L, const tc_json *j); /* what tc_fail gives */
 /* 0 and the one document that the text at arg is, or what tc_fail gives */
 int tc_value_check (lua_State *L, int arg, tc_slice *json);
 void tc_value_push_text (lua_State *L, tc_slice raw, bool escaped); /* [-0,+1] */

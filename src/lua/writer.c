@@ -98,7 +98,7 @@ static int add_page (lua_State *L, tc_slice data) {
   tc_page p;
   if (tc_lines_failed(l))
     return fail(L, w);
-  if (!tc_page_open(&p, data) || p.rows == NULL)
+  if (!tc_page_open(&p, data, true) || p.rows == NULL)
     return tc_fail(L, "protocol", "the reply holds no rows");
   if (!l->started && !page_columns(L, w, &p))
     return fail(L, w);

@@ -88,9 +88,10 @@ static bool read_members (tc_page *p) {
   return t == TC_JSON_OBJECT_END;
 }
 
-bool tc_page_open (tc_page *p, tc_slice data) {
+bool tc_page_open (tc_page *p, tc_slice data, bool checked) {
   memset(p, 0, sizeof *p);
-  tc_json_trust(&p->json, data);
+  if (checked) tc_json_trust(&p->json, data);
+  else tc_json_init(&p->json, data.ptr, data.len, TC_JSON_DEPTH);
   if (tc_json_next(&p->json) != TC_JSON_OBJECT || !read_members(p))
     return false;
   if (p->rows == NULL && p->content.ptr != NULL) {

@@ -36,8 +36,9 @@ typedef struct tc_page {
 
 typedef enum tc_row { TC_ROW, TC_ROWS_END, TC_ROWS_BROKEN } tc_row;
 
-/* Reads up to the rows; false: no page. The text must have been checked. */
-bool tc_page_open (tc_page *p, tc_slice data);
+/* Reads up to the rows; false: no page. A text that was not checked before is
+   checked on the way: it is fine when after TC_ROWS_END p->json ends too. */
+bool tc_page_open (tc_page *p, tc_slice data, bool checked);
 /* steps into the next row; its cells follow until tc_page_cell says false */
 tc_row tc_page_row (tc_page *p);
 bool tc_page_cell (tc_page *p, tc_cell *cell);
