@@ -16,7 +16,7 @@ lua_packages  = $(if $(DEV_$(1)),$(1) $(DEV_$(1)))
 DEPS_BUILD   := gcc libc6-dev libcurl4-openssl-dev lua-cjson \
                 $(foreach l,$(sort lua5.4 $(LUA)),$(call lua_packages,$(l)))
 DEPS_SANDBOX := lua-luv lua-sql-sqlite3 ca-certificates openssl python3-minimal sqlite3
-DEPS_TEST    := curl procps strace faketime lua-busted lua-cqueues lua-copas lua-system \
+DEPS_TEST    := curl procps strace faketime lua-busted lua-cqueues lua-copas lua-system lua-luaossl \
                 chromium chromium-driver \
                 $(foreach l,$(filter-out lua5.4,$(ALL_LUAS)),$(call lua_packages,$(l)))
 DEPS_BENCH   := curl procps valgrind lua5.1 liblua5.1-0-dev luajit libluajit-5.1-dev \

@@ -220,6 +220,20 @@ describe("a login", function()
     assert.equals(0, #fs:requests "/login") -- never sent in the open instead
     assert.is_nil(tostring(err):find("canary", 1, true))
   end)
+
+  it("with an encrypted password needs luaossl, and says so", function()
+    fs:script { linkis.ok("/publicKey", { enableLoginEncrypt = true, publicKey = "MIIB" }), LIST }
+    local loaded, preload = package.loaded["openssl.pkey"], package.preload["openssl.pkey"]
+    package.loaded["openssl.pkey"] = nil
+    package.preload["openssl.pkey"] = function() error "not found" end
+    local data, err = linkis.client(fs, { password = "canary-password" }):call("list", {})
+    package.loaded["openssl.pkey"], package.preload["openssl.pkey"] = loaded, preload
+    assert.is_nil(data)
+    assert.equals("unsupported", err.kind)
+    assert.matches("lua%-luaossl", tostring(err))
+    assert.is_false(err.retryable)
+    assert.equals(0, #fs:requests "/login")
+  end)
 end)
 
 describe("a pinned version", function()

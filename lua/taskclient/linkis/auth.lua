@@ -81,6 +81,25 @@ local function use_token(client, session)
   return {}
 end
 
+local NO_RSA = "the server wants the password encrypted by RSA, and luaossl cannot be loaded"
+local GET_RSA = "apt-get install lua-luaossl, or luarocks install luaossl; or log in by a token"
+
+-- The password for the owner of the server's key (PKCS#1 v1.5), in base64.
+local function rsa(key, password)
+  local found, pkey = pcall(require, "openssl.pkey") -- luaossl's
+  if not found then
+    return nil, failure.new("unsupported", NO_RSA, { operation = "publicKey", hint = GET_RSA })
+  end
+  local text = type(key) == "string" and key:gsub("%s", "") or ""
+  local fine, made = pcall(pkey.new, "-----BEGIN PUBLIC KEY-----\n"
+    .. text:gsub(("."):rep(64), "%0\n") .. "\n-----END PUBLIC KEY-----\n", "PEM")
+  local bytes
+  if fine then fine, bytes = pcall(made.encrypt, made, password) end
+  if fine then return core.base64(bytes) end
+  return nil, failure.new("protocol", "the server's public key: it is no RSA key, or too short for "
+    .. "the password", { operation = "publicKey" })
+end
+
 local function encrypted(client, password)
   local _, data, err = request.send(client, "publicKey", nil, { bare = true })
   if not data then
@@ -89,10 +108,7 @@ local function encrypted(client, password)
     return password
   end
   if data.enableLoginEncrypt ~= true then return password, nil, true end
-  local text, why = require("taskclient.linkis.rsa").encrypt(data.publicKey, password)
-  if text then return text end
-  return nil, failure.new("protocol", "the server's public key: " .. why,
-    { operation = "publicKey" })
+  return rsa(data.publicKey, password)
 end
 
 local function login_body(client, session)

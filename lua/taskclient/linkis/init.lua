@@ -16,9 +16,7 @@ local states = require "taskclient.linkis.batch_status"
 local version = require "taskclient.linkis.version"
 
 -- What is used by its name below is loaded now: a process at its descriptor limit opens no file.
-for _, name in ipairs {
-  "list", "submit", "logs.cursor", "results", "results.export", "rsa",
-} do
+for _, name in ipairs { "list", "submit", "logs.cursor", "results", "results.export" } do
   require("taskclient.linkis." .. name)
 end
 
