@@ -8,6 +8,9 @@
 #include <stdbool.h>
 #include <string.h>
 
+#define SLASHES_MOST 15 /* of an escape that was escaped three times */
+#define OWN_MOST 16     /* of the secret's, looked at together */
+
 static int hex (char c) {
   if (c >= '0' && c <= '9') return c - '0';
   c = tc_lower(c);
@@ -53,9 +56,10 @@ static size_t percent (const char *p, const char *end, tc_slice rest,
            ? 5 : 0;
 }
 
-static size_t run_of_slashes (const char *p, const char *end) {
+/* counted up to so many: a text may be made of them */
+static size_t run_of_slashes (const char *p, const char *end, size_t most) {
   size_t n = 0;
-  while (p + n < end && p[n] == '\\') n++;
+  while (n < most && p + n < end && p[n] == '\\') n++;
   return n;
 }
 
@@ -69,7 +73,7 @@ static size_t unicode (const char *p, const char *end, size_t slashes,
   if (code < 0) return 0;
   next = p + len;
   if (code >= 0xD800 && code < 0xDC00 && end - next > (ptrdiff_t)slashes &&
-      run_of_slashes(next, end) == slashes && next[slashes] == 'u') {
+      run_of_slashes(next, end, slashes) == slashes && next[slashes] == 'u') {
     long low = number_at(next + slashes + 1, end, 4);
     if (low >= 0xDC00 && low < 0xE000) {
       code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
@@ -84,15 +88,14 @@ static size_t unicode (const char *p, const char *end, size_t slashes,
 static size_t escape (const char *p, const char *end, tc_slice rest,
                       size_t *done) {
   static const char names[] = "ntrbf", meant[] = "\n\t\r\b\f";
-  size_t n = run_of_slashes(p, end), own;
+  size_t own = run_of_slashes(rest.ptr, rest.ptr + rest.len, OWN_MOST);
+  size_t n = run_of_slashes(p, end, own > 0 ? 4 * own + 1 : SLASHES_MOST + 1);
   const char *name;
-  if (n == 0) return 0;
-  own = run_of_slashes(rest.ptr, rest.ptr + rest.len);
   if (own > 0) {
     *done = own;
     return n == own || n == 2 * own || n == 4 * own ? n : 0;
   }
-  if (p + n == end) return 0;
+  if (n > SLASHES_MOST || p + n == end) return 0;
   *done = 1;
   if (p[n] == 'u') {
     size_t len = unicode(p, end, n, rest, done);
@@ -113,7 +116,7 @@ static long entity_code (const char *p, const char *end, size_t *len) {
     { "amp;", '&' }, { "lt;", '<' }, { "gt;", '>' }, { "quot;", '"' },
     { "apos;", '\'' }, { "sol;", '/' }, { "equals;", '=' }, { "nbsp;", 0xA0 }
   };
-  long code = 0;
+  unsigned long code = 0;
   bool sixteen;
   const char *q;
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -126,10 +129,10 @@ static long entity_code (const char *p, const char *end, size_t *len) {
   for (q = p + 1 + sixteen; q < end && q - p < 10 && *q != ';'; q++) {
     int digit = hex(*q);
     if (digit < 0 || (digit > 9 && !sixteen)) return -1;
-    code = code * (sixteen ? 16 : 10) + digit;
+    code = code * (sixteen ? 16 : 10) + (unsigned long)digit;
   }
   *len = (size_t)(q - p) + 1;
-  return q < end && *q == ';' ? code : -1;
+  return q < end && *q == ';' && code <= 0x10FFFF ? (long)code : -1;
 }
 
 /* &amp; &#39; &#x27;, once or twice (&amp;#39;) */
