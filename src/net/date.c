@@ -1,9 +1,10 @@
 /*
 ** date.c: the time that a server says it is, from its Date header. A Linkis
 ** gateway writes that in words ("Sunday, November 22, 2026 1:48:25 AM UTC"),
-** others as RFC 1123 has it. A name of a zone can mean several zones (CST is
-** China's and Chicago's), so the answer is the earliest moment that a text
-** can mean: who compares two of them, or asks what is older, errs to one side.
+** others as RFC 1123 or RFC 850 have it. A name of a zone can mean several
+** zones (CST is China's and Chicago's), so the answer is the earliest moment
+** that a text can mean: who compares two of them, or asks what is older, errs
+** to one side.
 */
 #include <ctype.h>
 #include <stdlib.h>
@@ -21,12 +22,16 @@ typedef struct parts {
   bool timed, zoned, pm, am;
 } parts;
 
-/* 1 to 12 by the first three letters, or 0 */
+/* 1 to 12 by the name or what it begins with, or 0: "Mardi" is no March */
 static long month_of (const char *s, size_t len) {
-  static const char names[] = "janfebmaraprmayjunjulaugsepoctnovdec";
+  static const char *const names[] = {
+    "january", "february", "march", "april", "may", "june", "july", "august",
+    "september", "october", "november", "december"
+  };
   if (len < 3) return 0;
   for (long i = 0; i < 12; i++)
-    if (strncasecmp(s, names + 3 * i, 3) == 0) return i + 1;
+    if (len <= strlen(names[i]) && strncasecmp(s, names[i], len) == 0)
+      return i + 1;
   return 0;
 }
 
@@ -81,6 +86,8 @@ static const char *take_number (parts *p, const char *s) {
   }
   else if (digits == 4) p->year = n;
   else if (p->day == 0) p->day = n;
+  else if (digits == 2 && p->month > 0 && p->year == 0 && !p->timed)
+    p->year = n < 70 ? 2000 + n : 1900 + n; /* RFC 850: 22-Nov-26 */
   else return NULL;
   return end;
 }
