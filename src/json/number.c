@@ -117,13 +117,20 @@ double tc_json_double (tc_slice number) {
   return d.negative ? -n : n;
 }
 
+/* the locale's point, of one byte or more, becomes a dot; gives the length */
+static size_t point (char *text) {
+  char *to = text;
+  for (const char *p = text; *p != '\0'; p++)
+    if (strchr("0123456789-+e", *p) != NULL) *to++ = *p;
+    else if (to == text || to[-1] != '.') *to++ = '.';
+  *to = '\0';
+  return (size_t)(to - text);
+}
+
 size_t tc_json_print (double n, char *to) {
   int digits = 14;
   do
     snprintf(to, TC_JSON_DIGITS, "%.*g", ++digits, n);
   while (digits < 17 && strtod(to, NULL) != n);
-  for (char *p = to; *p != '\0'; p++)
-    if (strchr("0123456789-+e", *p) == NULL)
-      *p = '.';
-  return strlen(to);
+  return point(to);
 }

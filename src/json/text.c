@@ -150,7 +150,8 @@ typedef enum half { NONE, HIGH, LOW } half;
 
 /* which half of a pair is the escape at p? */
 static half half_at (const char *p, const char *end) {
-  if (end - p < 6 || p[0] != '\\' || p[1] != 'u' || tc_lower(p[2]) != 'd')
+  if (end - p < 6 || p[0] != '\\' || p[1] != 'u' || tc_lower(p[2]) != 'd' ||
+      p[3] == '\0')
     return NONE;
   if (strchr("89abAB", p[3]) != NULL) return HIGH;
   return strchr("cdefCDEF", p[3]) != NULL ? LOW : NONE;

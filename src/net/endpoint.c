@@ -471,7 +471,8 @@ static void read_cookie (const char *text, cookie *c) {
     end = text + strcspn(text, ";");
     split(text, end, &name, &value);
     if (is_word(name, "path")) c->path = value;
-    else if (is_word(name, "max-age") && value.len > 0) {
+    else if (is_word(name, "max-age") && value.len > 0 &&
+             strchr("-0123456789", value.ptr[0]) != NULL) {
       long long age = strtoll(value.ptr, NULL, 10);
       if (age > AGES) age = AGES;
       c->expires = age > 0 ? (long long)time(NULL) + age : 1;

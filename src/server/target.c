@@ -86,7 +86,7 @@ const char *tc_header_name_complaint (tc_slice name) {
 }
 
 const char *tc_header_value_complaint (tc_slice value) {
-  if (value.len == 0) return "an empty header value";
+  if (value.len == strspn(value.ptr, " ")) return "an empty header value";
   return any(value, CONTROL) ? "a header value with a control character"
                              : NULL;
 }
