@@ -265,6 +265,8 @@ describe("start", function()
     holds(raised(c.start, c, "submit", { body = 1 }), "'body' is text")
     holds(raised(c.start, c, "get", { id = "1", body = "{}" }), "unknown argument 'body'")
     holds(raised(c.start, c, "openLog", { path = "a\0b" }), "NUL")
+    holds(raised(c.start, c, "get", { id = "1", ["taskID\0x"] = 1 }), "unknown argument")
+    holds(raised(c.start, c, "get\0x", { id = "1" }), "no operation")
     holds(raised(c.start, c, "get", 1), "table")
   end)
 
@@ -286,7 +288,7 @@ describe("start", function()
       ["did you mean 'timeout'"] = { timout = 1 }, ["'timeout'"] = { timeout = 0 },
       ["'max_body'"] = { max_body = 0 }, ["'fresh'"] = { fresh = 1 },
       ["'method'"] = { method = "PUT" }, ["sends no file"] = { file = "/tmp/x" },
-      ["'overwrite'"] = { overwrite = "yes" },
+      ["'overwrite'"] = { overwrite = "yes" }, ["unknown option"] = { ["timeout\0x"] = 1 },
     } do
       holds(raised(c.start, c, "get", { id = "1" }, opts), part)
     end
@@ -379,6 +381,17 @@ describe("a redactor", function()
     } do
       assert.is_truthy(redact("a " .. text .. " b"):find "^a [s3:]*%*%*%* b$", text)
     end
+  end)
+
+  it("reads a text once, whatever it is made of", function()
+    local one, started = core.redactor { "S3cr3t-canary", "\\\\x", "pw" }, os.clock()
+    for _, part in ipairs { "\\", "&", "&amp;", "&#", "%", "%25", "+", "\\u", "S3cr3t-canar" } do
+      local text = part:rep(math.floor(1000000 / #part))
+      assert.equal(text, one(text))
+    end
+    assert.is_true(os.clock() - started < 20) -- of the CPU; it was a quarter of an hour
+    assert.equal(("\\"):rep(5) .. "***", one(("\\"):rep(20) .. "S3cr3t-canary"))
+    assert.equal("&#xFFFFFFFF;", one "&#xFFFFFFFF;")
   end)
 
   it("leaves a sentence readable where a secret is one of its words", function()

@@ -428,6 +428,8 @@ describe("a writer", function()
       raises("option", core.writer, path, { [option] = value })
     end
     raises("string expected", core.writer, path, { format = 5 })
+    raises("zero byte", core.writer, path, { format = "csv\0" })
+    raises("zero byte", core.writer, path, { separator = ";\0" })
     raises("zero byte", core.writer, "a\0b", {})
     raises("for csv", core.writer, path, { format = "tsv", separator = ";" })
     raises("unknown option number", core.writer, path, { "csv" })

@@ -201,7 +201,7 @@ static void find_unknown (lua_State *L, const tc_call *call, int args) {
     if (lua_type(L, -2) != LUA_TSTRING)
       luaL_argerror(L, ARGS, "arguments are given by name");
     name = lua_tostring(L, -2);
-    while (names[i] != NULL && strcmp(names[i], name) != 0) i++;
+    while (names[i] != NULL && !tc_is_name(L, -2, names[i])) i++;
     if (names[i] == NULL) unknown(L, ARGS, "argument", name, names);
   }
 }
@@ -267,7 +267,7 @@ static void opt_max_body (lua_State *L, tc_call *call) {
   if (lua_type(L, -1) != LUA_TNUMBER || !(n >= 1))
     fault(L, OPTS, "'max_body' is a number of bytes, got %s%s",
           luaL_typename(L, -1), "");
-  call->request.max_body = n < 1e15 ? (size_t)n : (size_t)1e15;
+  call->request.max_body = tc_bytes(n);
 }
 
 static void opt_pick (lua_State *L, tc_call *call) {
@@ -349,7 +349,7 @@ void tc_opts_read (lua_State *L, tc_call *call, int opts) {
     if (lua_type(L, -2) != LUA_TSTRING)
       luaL_argerror(L, OPTS, "options are given by name");
     name = lua_tostring(L, -2);
-    while (i < OPTIONS && strcmp(options[i].name, name) != 0) i++;
+    while (i < OPTIONS && !tc_is_name(L, -2, options[i].name)) i++;
     if (i == OPTIONS) unknown_option(L, name);
     options[i].read(L, call);
   }

@@ -106,7 +106,8 @@ static tc_call *prepare (lua_State *L, tc_client *c) {
   const char *name = luaL_checkstring(L, 2);
   const tc_operation *op = tc_service_operation(c->service, name);
   tc_call *call;
-  if (op == NULL) no_operation(L, c->service, name);
+  if (op == NULL || !tc_is_name(L, 2, op->name))
+    no_operation(L, c->service, name);
   lua_settop(L, 4);
   if (lua_isnil(L, 3)) {
     lua_newtable(L);

@@ -208,7 +208,7 @@ static int clean (lua_State *L) {
   tc_manner manner = (tc_manner)luaL_checkoption(L, 3, "text", manners);
   text.ptr = luaL_checklstring(L, 1, &text.len);
   out = tc_scratch(L, (size_t)-1);
-  if (tc_clean(out, text, most > 0 ? (size_t)most : (size_t)-1, manner, &read))
+  if (tc_clean(out, text, tc_bytes(most > 0 ? most : HUGE_VAL), manner, &read))
     lua_pushlstring(L, out->ptr != NULL ? out->ptr : "", out->len);
   else
     lua_pushliteral(L, "(no memory)");

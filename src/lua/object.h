@@ -5,6 +5,8 @@
 #ifndef TC_OBJECT_H
 #define TC_OBJECT_H
 
+#include <stdbool.h>
+
 #include "base/buffer.h"
 #include "lua/compat.h"
 
@@ -33,5 +35,18 @@ void tc_object_open (lua_State *L);
 /* the name in the list (NULL-ended) most like this one,
    or NULL when none is near */
 const char *tc_nearest (const char *name, const char *const *names);
+
+/* whether the text at i is this name: a zero byte in it counts */
+static inline bool tc_is_name (lua_State *L, int i, const char *name) {
+  size_t len;
+  const char *text = lua_tolstring(L, i, &len);
+  return len == strlen(name) && memcmp(text, name, len) == 0;
+}
+
+/* so many bytes as a size, on systems of 32 bits too */
+static inline size_t tc_bytes (double n) {
+  const size_t most = (size_t)-1 / 2;
+  return n < (double)most ? (size_t)n : most;
+}
 
 #endif

@@ -61,7 +61,6 @@ static const text_option texts[] = {
 #define TEXTS (sizeof texts / sizeof *texts)
 
 /* NULL, or the option whose file cannot be read; errno says why */
-/* NULL, or the option whose file cannot be read; errno says why */
 static const char *unreadable_file (const tc_settings *s) {
   if (s->ca_file != NULL && access(s->ca_file, R_OK) != 0) return "ca_file";
   if (s->ca_path != NULL && access(s->ca_path, R_OK) != 0) return "ca_path";
@@ -151,7 +150,7 @@ static void read_numbers (lua_State *L, int options, tc_client *c,
   s->connect_timeout = fmin(n[CONNECT], AGES);
   s->idle_timeout = fmin(n[IDLE], AGES);
   s->max_connections = (size_t)fmin(n[CONNECTIONS], 1e6);
-  c->max_body = (size_t)fmin(n[BODY], 1e15);
+  c->max_body = tc_bytes(n[BODY]);
   s->session = read_boolean(L, options, "session");
   s->insecure = read_boolean(L, options, "insecure");
   c->lossy = read_boolean(L, options, "lossy");
@@ -272,7 +271,7 @@ static void check_names (lua_State *L, int options) {
     if (lua_type(L, -2) != LUA_TSTRING)
       luaL_argerror(L, OPTIONS_ARG, "options are given by name");
     name = lua_tostring(L, -2);
-    while (i < n && strcmp(names[i], name) != 0) i++;
+    while (i < n && !tc_is_name(L, -2, names[i])) i++;
     if (i < n) continue;
     near = tc_nearest(name, names);
     lua_pushfstring(L, "unknown option '%s'%s%s%s", name,

@@ -11,6 +11,7 @@
 
 #include "lua/call.h"
 #include "lua/failure.h"
+#include "lua/object.h"
 #include "table/lines.h"
 #include "lua/rows.h"
 #include "lua/value.h"
@@ -309,6 +310,8 @@ static const char *option_text (lua_State *L, const char *name,
   if (type != LUA_TNIL && type != LUA_TSTRING)
     luaL_argerror(L, 2, lua_pushfstring(L, "option %s: string expected, got %s",
                                         name, luaL_typename(L, -1)));
+  luaL_argcheck(L, type == LUA_TNIL || tc_is_name(L, -1, text), 2,
+                "an option's text holds no zero byte");
   lua_pop(L, 1);
   return text;
 }
@@ -359,13 +362,11 @@ static void refuse_unknown (lua_State *L) {
   };
   for (lua_pushnil(L); lua_next(L, 2) != 0; lua_pop(L, 1)) {
     bool text = lua_type(L, -2) == LUA_TSTRING;
-    const char *name = text ? lua_tostring(L, -2) : luaL_typename(L, -2);
-    size_t len = text ? lua_rawlen(L, -2) : 0, i = 0;
-    while (known[i] != NULL &&
-           (strlen(known[i]) != len || memcmp(known[i], name, len) != 0))
-      i++;
+    size_t i = 0;
+    while (known[i] != NULL && !(text && tc_is_name(L, -2, known[i]))) i++;
     if (known[i] == NULL)
-      luaL_argerror(L, 2, lua_pushfstring(L, "unknown option %s", name));
+      luaL_argerror(L, 2, lua_pushfstring(L, "unknown option %s",
+                            text ? lua_tostring(L, -2) : luaL_typename(L, -2)));
   }
 }
 
