@@ -25,8 +25,8 @@ DEPS_CHECK   := lua-check clang libclang-rt-dev valgrind
 
 # ---- the C core ------------------------------------------------------------
 
-WARN     := -std=c99 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -Wshadow -Wstrict-prototypes \
-            -Wmissing-prototypes -Wpointer-arith -Wundef
+WARN     := -std=c99 -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64 -Wall -Wextra -Wshadow \
+            -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wundef
 CFLAGS   ?= -O2 -g
 CORE_CFLAGS  = $(WARN) -fPIC -fvisibility=hidden
 SOURCES  := $(sort $(wildcard src/*/*.c))
