@@ -181,9 +181,9 @@ describe("an output file", function()
     local function calls(opts)
       local code = ("w=require'taskclient.core'.writer(%q, %s) w:write 'x' assert(w:commit())")
         :format(path, opts)
-      local status, _, err = process.run({ "env", "ASAN_OPTIONS=detect_leaks=0", "strace", "-qq", "-e",
+      local status, _, err = process.run({ "strace", "-qq", "-e",
         "trace=fsync,fdatasync,rename,renameat,renameat2", paths.lua, "-e", code },
-        { env = { LUA_CPATH = package.cpath } })
+        { env = { LUA_CPATH = package.cpath, ASAN_OPTIONS = "detect_leaks=0" } })
       assert.equal(0, status, err)
       local names = {}
       for name in err:gmatch "(%a+%d?)%([^\n]*= 0" do names[#names + 1] = name end
