@@ -20,6 +20,7 @@
 #include "base/file.h"
 #include "lua/job.h"
 #include "lua/object.h"
+#include "lua/log.h"
 #include "base/poller.h"
 #include "lua/rows.h"
 #include "lua/secret.h"
@@ -245,6 +246,7 @@ int luaopen_taskclient_core (lua_State *L) {
   tc_rows_open(L, module);
   tc_writer_open(L, module);
   tc_append_open(L, module);
+  tc_log_open(L, module);
   tc_signals_open(L, module);
   tc_secret_open(L, module);
   tc_client_open_type(L);

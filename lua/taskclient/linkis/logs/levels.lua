@@ -2,23 +2,13 @@
 -- file marks the first line of an entry, and those below it belong to it
 -- (linkis-wire 3.4, 3.12.5). Knows texts only.
 
+local core = require "taskclient.core"
+
 local M = {}
 
-local WORDS = { ERROR = "error", WARN = "warn", INFO = "info" }
-M.names = { "error", "warn", "info" }
-
 --- The level a line names itself, or nil.
----@param line string
----@return "error"|"warn"|"info"|nil
-function M.of(line)
-  local first = line:byte(1)
-  if first and first >= 48 and first <= 57 then
-    local word = line:match "^%d%d%d%d%-%d%d%-%d%d %d%d:%d%d:%d%d[.,]?%d* +(%u+)"
-    if word then return WORDS[word] end
-  end
-  local system = line:match "SYSTEM%-(%u+) "
-  return system and WORDS[system]
-end
+---@type fun(line: string): "error"|"warn"|"info"|nil
+M.of = core.level
 
 --- A set of wanted levels from what a caller gives, or nil and the complaint.
 ---@param wanted string|string[]|nil one level or a list of them; "all" and nil: no choice

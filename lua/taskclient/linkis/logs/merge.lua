@@ -11,6 +11,7 @@
 -- and are settled. So the versions' different counting never matters, but for
 -- one number: whether the first line of the file is 0 or 1 (`base`).
 
+local core = require "taskclient.core"
 local each = require "taskclient.compat".each
 local levels = require "taskclient.linkis.logs.levels"
 
@@ -43,23 +44,6 @@ local function note_of(level, how)
   return note
 end
 
---- Splits text at its newlines: "a\nb" has two lines, "" has one.
----@param text string
----@return string[]
-function M.split(text)
-  local lines, n, at = {}, 0, 1
-  while true do
-    local stop = text:find("\n", at, true)
-    n = n + 1
-    if not stop then
-      lines[n] = text:sub(at)
-      return lines
-    end
-    lines[n] = text:sub(at, stop - 1)
-    at = stop + 1
-  end
-end
-
 ---@param opts table filter (set of levels or nil), exact (only settled lines)
 ---@param saved table|nil what `save` gave
 ---@return taskclient.Follower
@@ -88,7 +72,9 @@ function Follower:next()
   if line == nil then return nil end
   local note = self.queue[-head]
   self.queue[head], self.queue[-head], self.head = nil, nil, head + 1
-  return line, { level = note.level, late = note.late, filled = note.filled } -- the reader's own
+  local own = { level = note.level } -- the reader may write into it
+  if note.late or note.filled then own.late, own.filled = note.late, note.filled end
+  return line, own
 end
 
 local function add(counts, text, n)
@@ -369,18 +355,6 @@ function Follower:add_thinned(stop)
   self.thinned, self.tail = false, {}
 end
 
-local function chunk_of(self)
-  local text, at, lines = self.text, self.at, {}
-  while #lines < CHUNK and at <= #text do
-    local stop = text:find("\n", at, true)
-    if not stop and not self.ended then break end
-    lines[#lines + 1] = text:sub(at, (stop or #text + 1) - 1)
-    at = (stop or #text) + 1
-  end
-  self.at = at
-  return lines
-end
-
 --- Takes lines that are all settled, in the file's order.
 ---@param lines string[]
 ---@param count integer|nil how many lines of the file they are (default #lines)
@@ -410,7 +384,8 @@ end
 ---@return boolean
 function Follower:advance()
   if not self.text then return false end
-  local lines = chunk_of(self)
+  local lines
+  lines, self.at = core.lines(self.text, self.at, CHUNK, not self.ended)
   if #lines == 0 then
     self.text = nil
     return false

@@ -1,7 +1,7 @@
 -- The log member of a server's reply in each of its shapes, as a page of lines
 -- for the follower (linkis-wire 3.4, 3.12.5). Knows the shapes; asks nothing.
 
-local follow = require "taskclient.linkis.logs.merge"
+local core = require "taskclient.core"
 
 local M = {}
 
@@ -20,8 +20,9 @@ end
 
 -- A newline behind the last line begins no further one.
 local function lines_of(text, advance)
-  local lines = follow.split(text)
-  if #lines > 1 and lines[#lines] == "" and #lines ~= advance then lines[#lines] = nil end
+  local lines = core.lines(text)
+  local last = text == "" or text:byte(-1) == NEWLINE and #lines + 1 == advance
+  if last then lines[#lines + 1] = "" end
   return lines
 end
 
@@ -88,23 +89,13 @@ function M.task_of(lines)
   end
 end
 
--- openLog gives each empty line of the file twice: it reads one as a newline and adds its
--- own (linkis-wire 3.12.5). An odd number of them in a row tells a server that does not.
-local function halve_empty(text)
-  if not text:find("\n\n", 1, true) and text:byte() ~= NEWLINE then return text end
-  text = "\n" .. text
-  for run in text:gmatch "\n\n+" do
-    if #run % 2 == 0 then return text:sub(2) end
-  end
-  return (text:gsub("\n\n+", function(run) return run:sub(1, (#run + 1) / 2) end):sub(2))
-end
-
---- The whole text of a log file, from openLog.
+--- The whole text of a log file, from openLog, which gives each empty line of the file twice:
+--- it reads one as a newline and adds its own (protocols 3.4).
 ---@param data any the reply's data
 ---@return string|nil text
 function M.text(data)
   local text = type(data) == "table" and text_of(data.log)
-  return text and halve_empty(text) or nil
+  return text and core.halve(text) or nil
 end
 
 return M
