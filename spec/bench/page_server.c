@@ -1,6 +1,7 @@
 /*
 ** page_server.c: a job server as fast as can be, for benchmarks: job history,
-** the list of one result file, and its pages, made once. Arguments: rows in the
+** the list of one result file, and its pages, made once; and job 2, which runs
+** and has a log of 20,000 lines. Arguments: rows in the
 ** result, rows a page, MB a second (0: no limit). Prints its port; ends when its
 ** input closes.
 */
@@ -13,6 +14,8 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#define LOG_LINES 20000
 
 typedef struct text {
   char *ptr;
@@ -106,14 +109,41 @@ static void send_all (int fd, const text *t) {
   }
 }
 
-static text full, rest, none, task, tree, info;
+static text full, rest, none, task, running, tree, info;
 static long pages, left;
+
+/* the lines of the log from the one that is asked for on */
+static const text *log_of (const char *request) {
+  static text whole;
+  text data = {0};
+  char line[200];
+  const char *from = strstr(request, "fromLine="), *size = strstr(request, "size=");
+  long first = from ? atol(from + 9) : 0, n = size ? atol(size + 5) : 0, i;
+  long end = first + n < LOG_LINES ? first + n : LOG_LINES;
+  snprintf(line, sizeof line, "{\"execID\":\"exec\",\"fromLine\":%ld,\"log\":\"",
+           end > first ? end : first);
+  add(&data, line);
+  for (i = first; i < end; i++) {
+    snprintf(line, sizeof line, "%s2026-01-05 03:%02ld:%02ld.%03ld INFO  [Linkis-Default-"
+             "Scheduler-Thread-%ld] Stage (%ld) - task %ld done in %ld ms",
+             i > first ? "\\n" : "", i / 60 % 60, i % 60, i % 1000, i % 20, i % 77, i,
+             i * 7 % 999);
+    add(&data, line);
+  }
+  add(&data, "\"}");
+  free(whole.ptr);
+  whole = reply(data.ptr);
+  free(data.ptr);
+  return &whole;
+}
 
 static const text *answer (const char *request) {
   const char *at = strstr(request, "page=");
   long n = at != NULL ? atol(at + 5) : 0;
   if (strstr(request, "/openFile?") != NULL)
     return n <= pages ? &full : n == pages + 1 && left > 0 ? &rest : &none;
+  if (strstr(request, "/log?") != NULL) return log_of(request);
+  if (strstr(request, "/jobhistory/2/get") != NULL) return &running;
   if (strstr(request, "/getDirFileTrees?") != NULL) return &tree;
   if (strstr(request, "/fileInfo?") != NULL) return &info;
   return &task;
@@ -151,6 +181,9 @@ int main (int argc, char **argv) {
   task = reply("{\"task\":{\"taskID\":1,\"status\":\"Succeed\",\"progress\":\"1.0\","
                "\"strongerExecId\":\"exec_id018014linkis-cg-entrance127.0.0.1:9104"
                "IDE_hadoop_shell_0\",\"resultLocation\":\"file:///result/1\"}}");
+  running = reply("{\"task\":{\"taskID\":2,\"status\":\"Running\",\"progress\":\"0.4\","
+                  "\"strongerExecId\":\"exec_id018014linkis-cg-entrance127.0.0.1:9104"
+                  "IDE_hadoop_shell_0\",\"logPath\":\"file:///log/2.log\"}}");
   tree = reply("{\"dirFileTrees\":{\"name\":\"1\",\"path\":\"file:///result/1\","
                "\"properties\":null,\"isLeaf\":false,\"parentPath\":null,"
                "\"children\":[{\"name\":\"_0.dolphin\",\"isLeaf\":true,"

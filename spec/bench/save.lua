@@ -2,6 +2,7 @@
 -- rate against a C program that only reads the same bytes with libcurl and writes
 -- them to a file. Two servers: one as fast as memory, where the conversion shows,
 -- and one at the speed of a fast disk. lua spec/bench/save.lua [rows]
+-- And a log of 20,000 lines, followed.
 
 local report = require "spec.bench.report"
 
@@ -32,7 +33,21 @@ local function child(url, path)
   print(("%.4f %d %d %.2f"):format(core.now() - start, rows, bytes, memory "VmHWM" - idle))
 end
 
+-- The log of a running job, followed: CPU microseconds a line.
+local LINES, LINE_AIM = 20000, 1.5
+local function follow(url)
+  local client = assert(require("taskclient").linkis { url = url, user = "bench", token = "bench" })
+  local from
+  for _ = 1, 2 do -- the second time, when all is loaded
+    from = os.clock()
+    local cursor = client:attach(2):logs { follow = true }
+    for _ = 1, LINES do assert(cursor:read()) end
+  end
+  print(("%.3f"):format((os.clock() - from) / LINES * 1e6))
+end
+
 if arg[1] == "child" then return child(arg[2], arg[3]) end
+if arg[1] == "follow" then return follow(arg[2]) end
 
 local rows = tonumber(arg[1]) or 1000000
 local lua = arg[-1] or "lua"
@@ -99,6 +114,15 @@ local function run()
   report.heading("saving as CSV", "libcurl in C")
   local bytes
   for _, speed in ipairs(SPEEDS) do bytes = measure(speed[1], speed[2], server, reader) end
+  local pipe, url = start_server(server, 0)
+  local us = {}
+  for i = 1, RUNS do
+    us[i] = assert(tonumber(output(("%s spec/bench/save.lua follow %s"):format(lua, url))))
+  end
+  pipe:close()
+  local each = median(us)
+  report.line("CPU a line of a followed log", ("%.2f us"):format(each),
+    ("%.2f us"):format(LINE_AIM), each / LINE_AIM, "<= 1.00")
   print(("  %.0f MB of replies; the peer converts nothing"):format(bytes / 1e6))
 end
 

@@ -13,7 +13,8 @@
 
 local core = require "taskclient.core"
 local each = require "taskclient.compat".each
-local levels = require "taskclient.linkis.logs.levels"
+
+local level_of = core.level
 
 local M = {}
 
@@ -30,18 +31,14 @@ local CHUNK = 1000  -- lines of the file handled at once
 local Follower = {}
 Follower.__index = Follower
 
--- One table per kind of note, for the lines that wait to be read: most have the same.
-local notes = {}
-
-local function note_of(level, how)
-  local key = (level or "") .. (how or "")
-  local note = notes[key]
-  if not note then
-    note = { level = level }
-    if how then note[how] = true end
-    notes[key] = note
+-- The notes of the lines that wait to be read are few tables, which those share that have the
+-- same: by what marks them, and by their level.
+local NOTES = { [""] = {}, late = {}, filled = {} }
+for how, notes in each(NOTES) do
+  for _, level in ipairs { "", "error", "warn", "info" } do
+    notes[level] = { level = level ~= "" and level or nil, late = how == "late" or nil,
+      filled = how == "filled" or nil }
   end
-  return note
 end
 
 ---@param opts table filter (set of levels or nil), exact (only settled lines)
@@ -51,7 +48,8 @@ function M.new(opts, saved)
   local self = setmetatable({
     filter = opts.filter, exact = opts.exact, settled = 0, base = nil,
     ahead = {}, dropped = {}, tail = {}, level = nil, last = 0, holes = {},
-    step = "window", size = PAGE, quiet = 0, queue = {}, head = 1, count = 0,
+    step = "window", size = PAGE, quiet = 0,
+    queue = {}, notes = {}, head = 1, waiting = 0, count = 0,
   }, Follower)
   if saved then self:restore(saved) end
   return self
@@ -60,18 +58,22 @@ end
 -- Output ----------------------------------------------------------------------
 
 local function push(self, line, level, how)
-  self.count = self.count + 1
-  self.queue[self.count] = line
-  self.queue[-self.count] = note_of(level, how)
+  local n = self.waiting + 1
+  self.queue[n], self.notes[n] = line, NOTES[how or ""][level or ""]
+  self.waiting, self.count = n, self.count + 1
 end
 
 --- The next line that is known to be new, and its note; nil: none.
 function Follower:next()
   local head = self.head
-  local line = self.queue[head]
-  if line == nil then return nil end
-  local note = self.queue[-head]
-  self.queue[head], self.queue[-head], self.head = nil, nil, head + 1
+  local line, note = self.queue[head], self.notes[head]
+  if head < self.waiting then
+    self.head = head + 1
+  elseif line ~= nil then
+    self.queue, self.notes, self.head, self.waiting = {}, {}, 1, 0
+  else
+    return nil
+  end
   local own = { level = note.level } -- the reader may write into it
   if note.late or note.filled then own.late, own.filled = note.late, note.filled end
   return line, own
@@ -82,11 +84,9 @@ local function add(counts, text, n)
   counts[text] = sum ~= 0 and sum or nil
 end
 
-local function wanted(self, level) return not self.filter or self.filter[level or ""] end
-
 -- Gives out a new line; `live` ones are remembered until they are settled.
 local function emit(self, line, level, how, live)
-  local pass = wanted(self, level)
+  local pass = not self.filter or self.filter[level or ""]
   if pass then push(self, line, level, how) end
   if not live then return end
   add(self.ahead, line, 1)
@@ -100,7 +100,7 @@ local function confirm(self, line, level, how)
   local given = self.ahead[line] - held
   add(self.ahead, line, -1)
   if held == 0 then return end
-  if not wanted(self, level) then
+  if self.filter and not self.filter[level or ""] then
     add(self.dropped, line, -1)
   elseif given == 0 then
     add(self.dropped, line, -1)
@@ -116,12 +116,14 @@ local function certain(line) return line ~= "null" and not line:find "^%s*$" end
 
 -- Positions of the lines that are new, and the last one that is not.
 local function find_new(self, lines, done)
-  local ahead, seen, new, last_known = self.ahead, {}, {}, 0
+  local ahead, seen, new, last_known, rest = self.ahead, {}, {}, 0, 0
+  for _, n in each(ahead) do rest = rest + n end
   for i = 1, #lines do
     local line = lines[i]
-    local n = (seen[line] or 0) + 1
-    if n <= (ahead[line] or 0) then
-      seen[line], last_known = n, i
+    local given = rest > 0 and ahead[line] -- a look-up hashes the line
+    local n = given and (seen[line] or 0) + 1
+    if n and n <= given then
+      seen[line], last_known, rest = n, i, rest - 1
     elseif i <= done or not self.exact and certain(line) then
       new[#new + 1] = i
     end
@@ -156,13 +158,14 @@ end
 local function walk(self, lines, done, limit, how)
   local new, last_known = find_new(self, lines, done)
   local at, level = 1, self.level
+  limit = limit or #lines
   for i = 1, #lines do
     local line = lines[i]
-    level = levels.of(line) or level
+    level = level_of(line) or level
     if new[at] == i then
       at = at + 1
       local mark = how or i < last_known and "filled" or nil
-      if i <= (limit or i) then emit(self, line, level, mark, i > done) end
+      if i <= limit then emit(self, line, level, mark, i > done) end
     elseif i <= done then
       confirm(self, line, level, how or "filled")
     end
@@ -349,7 +352,7 @@ end
 function Follower:add_thinned(stop)
   local level
   for line in self.text:sub(1, stop - 1):gmatch "([^\n]*)\n" do
-    level = levels.of(line) or level
+    level = level_of(line) or level
     if thin(line) then emit(self, line, level, "late") end
   end
   self.thinned, self.tail = false, {}
@@ -417,8 +420,8 @@ local function how_of(note) return note.late and "late" or note.filled and "fill
 --- A plain table from which `new` goes on, also in another process.
 function Follower:save()
   local pending, tail = {}, {}
-  for i = self.head, self.count do
-    local note = self.queue[-i]
+  for i = self.head, self.waiting do
+    local note = self.notes[i]
     pending[#pending + 1] = { self.queue[i], note.level or "", how_of(note) or "" }
   end
   for i, line in ipairs(self.tail) do tail[i] = line end
