@@ -378,6 +378,8 @@ describe("a redactor", function()
       'S3/cr\\u003dt \\u003c\\u0026\\u003e \\"q\\\\\\u00e9',
       "S3/cr=t &lt;&amp;&gt; &quot;q\\é", "S3&#47;cr&#x3d;t &lt;&amp;&gt; &#34;q\\&#233;",
       "S3%252Fcr%253Dt%2520%253C%2526%253E%2520%2522q%255C%25C3%25A9",
+      "S3/cr=t <&> \\x22q\\x5c\\xc3\\xa9", "S3/cr=t <&> \\u0022q\\u005c\\u00e9",
+      "S3/cr=t &amp;lt;&amp;amp;&amp;gt; &amp;quot;q\\é",
     } do
       assert.is_truthy(redact("a " .. text .. " b"):find "^a [s3:]*%*%*%* b$", text)
     end

@@ -1,7 +1,9 @@
 /*
 ** disguise.c: see disguise.h. Each unit below compares what stands at p with
 ** the first bytes of the rest of a secret: the bytes of text it has read, 0
-** when they differ; *done is how many bytes of the secret they spell.
+** when they differ; *done is how many bytes of the secret they spell. twice: a
+** %25 or &amp; is taken for a part of what was written twice, were it also a
+** percent sign or an ampersand of the secret's.
 */
 #include "base/disguise.h"
 
@@ -47,13 +49,13 @@ static size_t begins_with (tc_slice rest, long code) {
 
 /* %3D, %3d, %253D, + for a blank */
 static size_t percent (const char *p, const char *end, tc_slice rest,
-                       size_t *done) {
+                       bool twice, size_t *done) {
   long byte = *p == '%' ? number_at(p + 1, end, 2) : -1;
+  long wanted = (unsigned char)rest.ptr[0];
   *done = 1;
   if (byte < 0) return *p == '+' && rest.ptr[0] == ' ';
-  if (byte == (unsigned char)rest.ptr[0]) return 3;
-  return byte == '%' && number_at(p + 3, end, 2) == (unsigned char)rest.ptr[0]
-           ? 5 : 0;
+  if (twice && byte == '%' && number_at(p + 3, end, 2) == wanted) return 5;
+  return byte == wanted ? 3 : 0;
 }
 
 /* counted up to so many: a text may be made of them */
@@ -91,20 +93,19 @@ static size_t escape (const char *p, const char *end, tc_slice rest,
   size_t own = run_of_slashes(rest.ptr, rest.ptr + rest.len, OWN_MOST);
   size_t n = run_of_slashes(p, end, own > 0 ? 4 * own + 1 : SLASHES_MOST + 1);
   const char *name;
+  if (p + n < end && p[n] == 'u') {
+    size_t len = unicode(p, end, n, rest, done);
+    if (len > 0) return len;
+  }
+  *done = 1;
+  if (p + n < end && p[n] == 'x' &&
+      number_at(p + n + 1, end, 2) == (long)(unsigned char)rest.ptr[0])
+    return n + 3;
   if (own > 0) {
     *done = own;
     return n == own || n == 2 * own || n == 4 * own ? n : 0;
   }
   if (n > SLASHES_MOST || p + n == end) return 0;
-  *done = 1;
-  if (p[n] == 'u') {
-    size_t len = unicode(p, end, n, rest, done);
-    if (len > 0) return len;
-    *done = 1;
-  }
-  if (p[n] == 'x' && number_at(p + n + 1, end, 2) ==
-                       (long)(unsigned char)rest.ptr[0])
-    return n + 3;
   name = p[n] != '\0' ? strchr(names, p[n]) : NULL;
   if (name != NULL && meant[name - names] == rest.ptr[0]) return n + 1;
   return p[n] == rest.ptr[0] ? n + 1 : 0;
@@ -137,25 +138,23 @@ static long entity_code (const char *p, const char *end, size_t *len) {
 
 /* &amp; &#39; &#x27;, once or twice (&amp;#39;) */
 static size_t entity (const char *p, const char *end, tc_slice rest,
-                      size_t *done) {
+                      bool twice, size_t *done) {
   size_t len, more;
-  long code;
-  if (*p != '&') return 0;
-  code = entity_code(p + 1, end, &len);
+  long code = entity_code(p + 1, end, &len);
+  if (twice && code == '&') {
+    *done = begins_with(rest, entity_code(p + 1 + len, end, &more));
+    if (*done > 0) return len + more + 1;
+  }
   *done = begins_with(rest, code);
-  if (*done > 0) return len + 1;
-  if (code != '&') return 0;
-  code = entity_code(p + 1 + len, end, &more);
-  *done = begins_with(rest, code);
-  return *done > 0 ? len + more + 1 : 0;
+  return *done > 0 ? len + 1 : 0;
 }
 
-static size_t any (const char *p, const char *end, tc_slice rest,
+static size_t any (const char *p, const char *end, tc_slice rest, bool twice,
                    size_t *done) {
   size_t used = 0;
-  if (*p == '%' || *p == '+') used = percent(p, end, rest, done);
+  if (*p == '%' || *p == '+') used = percent(p, end, rest, twice, done);
   else if (*p == '\\') used = escape(p, end, rest, done);
-  else if (*p == '&') used = entity(p, end, rest, done);
+  else if (*p == '&') used = entity(p, end, rest, twice, done);
   return used > 0 ? used : plain(p, rest, done);
 }
 
@@ -163,17 +162,24 @@ int tc_disguise_mark (char c) {
   return c == '%' || c == '+' || c == '\\' || c == '&';
 }
 
-size_t tc_disguised (tc_slice secret, const char *p, const char *end) {
+static size_t spelled (tc_slice secret, const char *p, const char *end,
+                       bool twice) {
   const char *from = p;
-  if ((size_t)(end - p) >= secret.len &&
-      memcmp(p, secret.ptr, secret.len) == 0)
-    return secret.len;
   while (secret.len > 0) {
-    size_t done, used = p < end ? any(p, end, secret, &done) : 0;
+    size_t done, used = p < end ? any(p, end, secret, twice, &done) : 0;
     if (used == 0) return 0;
     p += used;
     secret.ptr += done;
     secret.len -= done;
   }
   return (size_t)(p - from);
+}
+
+size_t tc_disguised (tc_slice secret, const char *p, const char *end) {
+  size_t len;
+  if ((size_t)(end - p) >= secret.len &&
+      memcmp(p, secret.ptr, secret.len) == 0)
+    return secret.len;
+  len = spelled(secret, p, end, true);
+  return len > 0 ? len : spelled(secret, p, end, false);
 }
