@@ -159,6 +159,12 @@ local function fields_of(where, service, opts, fields)
   return fields
 end
 
+local function hide_cookies(client, text, user)
+  for value in text:gmatch "=([^;]+)" do
+    if #value >= COOKIE_LEAST then client:hide(value, user) end
+  end
+end
+
 -- The secrets that the core is not given, and what of a header or of cookies may come back alone.
 local function hide_parts(client, opts)
   for _, name in ipairs { "password", "token", "proxy_code" } do
@@ -168,11 +174,10 @@ local function hide_parts(client, opts)
     local value = type(header[2]) == "userdata" and core.reveal(header[2])
     local part = value and value:match "^%a+%s+(%S+)$" -- Bearer x
     if part then client:hide(part, opts.user) end
+    if value and header[1]:lower() == "cookie" then hide_cookies(client, value, opts.user) end
   end
   local text = cookie_text("", opts.cookies)
-  for value in (type(text) == "string" and text or ""):gmatch "=([^;]+)" do
-    if #value >= COOKIE_LEAST then client:hide(value, opts.user) end
-  end
+  if type(text) == "string" then hide_cookies(client, text, opts.user) end
 end
 
 --- Makes the userdata.

@@ -11,6 +11,7 @@ local SECRETS = {
   password = "Canary-Passw/1", token = "Canary=Token&2", header = "CanaryHeader3",
   cookie = "CanaryCookie4", proxy_code = "CanaryCode5", key_password = "CanaryKeyPw6",
   startup = "CanaryStartup7", number = 8374920188, short = "q9z", code = "CanaryCode9",
+  cookie_header = "CanaryCookie10",
 }
 
 -- as they are, percent-encoded, with \/ and \u003d, as entities
@@ -70,7 +71,8 @@ describe("no secret", function()
   end)
 
   local function client_of(more)
-    local opts = { user = "hadoop", headers = { Authorization = "Bearer " .. SECRETS.header },
+    local opts = { user = "hadoop", headers = { Authorization = "Bearer " .. SECRETS.header,
+      Cookie = "a=b; JSESSIONID=" .. SECRETS.cookie_header },
       cookies = { sid = SECRETS.cookie }, key_password = SECRETS.key_password, log = log }
     for name, value in pairs(more) do opts[name] = value end
     return linkis.client(fs, opts)
