@@ -113,7 +113,7 @@ describe("a hostile", function()
         end
       end
     end
-    assert.equal(0, #fs:journal())
+    assert.equal(0, #fs:requests())
   end)
 
   it("URL is refused", function()
