@@ -12,7 +12,7 @@ local STYLE = [[
 :root{color-scheme:light dark}svg{--bg:#fff;--ink:#1f2328;--soft:#59636e;--grid:#e2e6ea;
 --band:#f6f8fa;--ok:#2f9e5b;--bad:#d1343f;--warn:#b7791f;--run:#2f74d0;--wait:#b9c3cd;
 --step:#7a5bc7;--on:#fff;
-font:13px system-ui,-apple-system,"Segoe-- UI","DejaVu Sans",sans-serif}
+font:13px system-ui,-apple-system,"Segoe UI","DejaVu Sans",sans-serif}
 @media(prefers-color-scheme:dark){svg{--bg:#0f141a;--ink:#e6edf3;--soft:#98a4b0;--grid:#27303a;
 --band:#151c24;--ok:#3fb56b;--bad:#f0606a;--warn:#dba43a;--run:#5c9df0;--wait:#48535f;
 --step:#a48af0;--on:#0f141a}}.bg{fill:var(--bg)}.band{fill:var(--band)}.grid{stroke:var(--grid)}
