@@ -78,6 +78,18 @@ static inline bool tc_json_element (tc_json *j, tc_slice *text) {
   j->at += len + 3;
   return true;
 }
+/* the same at the end of an array that is an element of another one: goes on with
+   the next array's first element */
+static inline bool tc_json_next_row (tc_json *j, tc_slice *text) {
+  const char *p = j->at;
+  int len;
+  if (j->end - p <= 4 || memcmp(p, "],[\"", 4) != 0 ||
+      (len = tc_scan_short(p + 4, j->end)) < 0) return false;
+  text->ptr = p + 4;
+  text->len = (size_t)len;
+  j->at += len + 5;
+  return true;
+}
 /* after ARRAY or OBJECT was read: passes to behind its end */
 bool tc_json_leave (tc_json *j);
 /* unescapes a string or name; out needs at most text.len bytes */

@@ -82,10 +82,14 @@ static inline int tc_scan_short (const char *p, const char *end) {
 /* whether c is in a short text that lies before end */
 static inline int tc_scan_holds (tc_slice text, const char *end, char c) {
 #ifdef TC_SCAN_SSE2
-  if (text.len <= 16 && end - text.ptr >= 16) {
-    __m128i v = _mm_loadu_si128((const __m128i *)(const void *)text.ptr);
-    int mask = _mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8(c)));
-    return (mask & ((1 << text.len) - 1)) != 0;
+  if (text.len <= 32 && end - text.ptr >= 32) {
+    const __m128i *p = (const __m128i *)(const void *)text.ptr;
+    const __m128i sought = _mm_set1_epi8(c);
+    uint64_t low = (unsigned)_mm_movemask_epi8(
+        _mm_cmpeq_epi8(_mm_loadu_si128(p), sought));
+    uint64_t high = (unsigned)_mm_movemask_epi8(
+        _mm_cmpeq_epi8(_mm_loadu_si128(p + 1), sought));
+    return ((low | high << 16) & ((UINT64_C(1) << text.len) - 1)) != 0;
   }
 #endif
   (void)end;

@@ -79,7 +79,8 @@ char *tc_format_short (const tc_format *f, char *to, tc_slice text,
        tc_scan_holds(text, end, f->separator)) &&
       must_quote(f, text.ptr, text.len))
     return quote(to, text.ptr, text.len);
-  memcpy(to, text.ptr, text.len);
+  if (end - text.ptr >= 32) memcpy(to, text.ptr, 32); /* no call, as the size is known */
+  else memcpy(to, text.ptr, text.len);
   return to + text.len;
 }
 

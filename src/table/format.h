@@ -24,8 +24,9 @@ typedef struct tc_format {
 /* a cell of a page; kind is its column's */
 tc_status tc_format_cell (const tc_format *f, tc_buffer *out,
                           const tc_cell *cell, tc_kind kind);
-/* The same in CSV and TSV for a short string of a page that has no escapes: to
-   has room for 2 * len + 2 bytes; gives the place behind them. end: of the page */
+/* The same in CSV and TSV for a string of tc_scan_short, which has no escapes: to
+   has this much room less one; gives the place behind it. end: of the page */
+#define TC_FORMAT_ROOM 80
 char *tc_format_short (const tc_format *f, char *to, tc_slice text,
                        const char *end);
 /* bytes that are no JSON: header names, values from Lua */

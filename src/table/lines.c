@@ -102,10 +102,17 @@ bool tc_lines_cell (tc_lines *l) {
 }
 
 static bool put_end (tc_lines *l) {
+  char *to;
   if (l->format.style == TC_JSONL &&
       !tc_lines_put(l, tc_buffer_addtext(&l->out, l->width > 0 ? "}" : "{}")))
     return false;
-  return tc_lines_put(l, tc_buffer_addtext(&l->out, l->eol));
+  if (!tc_lines_put(l, tc_buffer_reserve(&l->out, 2)))
+    return false;
+  to = l->out.ptr + l->out.len;
+  to[0] = l->eol[0];
+  to[1] = l->eol[1]; /* or its zero */
+  l->out.len += l->eol[1] != '\0' ? 2 : 1;
+  return true;
 }
 
 /* what was gathered of a line that failed is taken back */
@@ -134,21 +141,28 @@ static bool put_cell (tc_lines *l, const tc_cell *cell) {
                                         l->columns[i].kind));
 }
 
-/* The cells that are short plain strings, as nearly all are: one reserve and
-   one copy for each. Not for JSON Lines, where a key stands before each. */
+/* The cells that are short plain strings, as nearly all are, of this row and of
+   those that follow it. Not for JSON Lines, where a key stands before each. */
 static bool put_short_cells (tc_lines *l, tc_page *p) {
   tc_slice text;
-  while (l->cells < l->width && tc_page_short(p, &text)) {
+  for (;;) {
     char *to;
-    if (!tc_lines_put(l, tc_buffer_reserve(&l->out, 2 * text.len + 3)))
+    if (l->cells < l->width) {
+      if (!tc_json_element(p->rows, &text)) return true;
+    }
+    else if (!tc_json_next_row(p->rows, &text)) return true;
+    else {
+      if (!tc_lines_end(l, true)) return false;
+      l->line = l->out.len;
+    }
+    if (l->out.cap - l->out.len <= TC_FORMAT_ROOM &&
+        !tc_lines_put(l, tc_buffer_reserve(&l->out, TC_FORMAT_ROOM)))
       return false;
     to = l->out.ptr + l->out.len;
-    *to++ = l->format.separator;
+    if (l->cells++ > 0) *to++ = l->format.separator;
     to = tc_format_short(&l->format, to, text, p->rows->end);
     l->out.len = (size_t)(to - l->out.ptr);
-    l->cells++;
   }
-  return true;
 }
 
 static bool put_row (tc_lines *l, tc_page *p) {
