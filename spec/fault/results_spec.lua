@@ -457,6 +457,15 @@ describe("result sets", function()
       assert.are.equal("text", rs:type())
       assert(rs:save(dir .. "/t.txt"))
       assert.are.equal("one\n\n  two\n", slurp(dir .. "/t.txt"))
+      script { { match = "/openFile", reply = text_page("1", { 'a\t"b"\n', cjson.null, "é" }) } }
+      assert.are.equal(3, (assert(first_set():save(dir .. "/e.txt"))))
+      assert.are.equal('a\t"b"\n\n\né\n', slurp(dir .. "/e.txt"))
+      script { { match = "/openFile", reply = fault.linkis { type = "1", metadata = "NULL",
+        fileContent = { { "one" }, { "two", "three" } }, totalLine = 2, totalPage = 0 } } }
+      local none, err = first_set():save(dir .. "/w.txt")
+      assert.are.same({ nil, "protocol" }, { none, err.kind })
+      assert.matches("row 2 has 2 cells", err.message)
+      assert.matches("no table", err.hint)
       script { { match = "/openFile", reply = text_page("4", { "iVBORw0KGgo=" }) } }
       assert(first_set():save(dir .. "/p.png"))
       assert.are.equal("\137PNG\r\n\26\n", slurp(dir .. "/p.png"))

@@ -317,6 +317,38 @@ static int base64 (lua_State *L) {
   return 1;
 }
 
+/* 0 to 63, or -1 */
+static int base64_digit (char c) {
+  if (c >= 'A' && c <= 'Z') return c - 'A';
+  if (c >= 'a' && c <= 'z') return c - 'a' + 26;
+  if (c >= '0' && c <= '9') return c - '0' + 52;
+  return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+/* core.unbase64(text): what the text stands for, white space left out; nil where
+   it is no base64 */
+static int unbase64 (lua_State *L) {
+  size_t len, digits = 0, fill = 0;
+  const char *p = luaL_checklstring(L, 1, &len), *end = p + len;
+  tc_buffer *out = tc_scratch(L, (size_t)-1);
+  uint32_t bits = 0;
+  put(L, tc_buffer_reserve(out, len));
+  for (; p < end; p++) {
+    int digit = base64_digit(*p);
+    if (*p != '\0' && strchr(" \t\r\n\v\f", *p) != NULL) continue;
+    if (*p == '=') fill++;
+    else if (digit < 0 || fill > 0) return 0;
+    else {
+      bits = bits << 6 | (uint32_t)digit;
+      if (digits++ % 4 > 0)
+        out->ptr[out->len++] = (char)(bits >> (6 - 2 * ((digits - 1) % 4)) & 255);
+    }
+  }
+  if (digits == 0 || fill > 2 || (digits + fill) % 4 != 0) return 0;
+  lua_pushlstring(L, out->ptr, out->len);
+  return 1;
+}
+
 /* Pushes lua-cjson's module, or an empty table where it is not installed. */
 static void push_cjson (lua_State *L) {
   lua_getglobal(L, "require");
@@ -350,5 +382,7 @@ void tc_encode_open (lua_State *L, int module) {
   lua_setfield(L, module, "array");
   lua_pushcfunction(L, base64);
   lua_setfield(L, module, "base64");
+  lua_pushcfunction(L, unbase64);
+  lua_setfield(L, module, "unbase64");
   lua_settop(L, cjson - 1);
 }

@@ -6,6 +6,6 @@
 
 #include "lua/compat.h"
 
-void tc_encode_open (lua_State *L, int module); /* encode, array, array_mt, base64 */
+void tc_encode_open (lua_State *L, int module); /* encode, array, base64, … */
 
 #endif

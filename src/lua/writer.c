@@ -69,20 +69,22 @@ static bool add_column (lua_State *L, writer *w, int taken, tc_kind kind) {
 }
 
 /* the columns of the first page are the file's; a page that has none, such as
-   text, has one that is called text */
+   text, has one that is called text, and so has any page that is saved as text */
 static bool page_columns (lua_State *L, writer *w, const tc_page *p) {
   int taken;
   bool fine = true;
   tc_json columns;
   tc_column c;
+  bool text = w->lines.format.style == TC_PLAIN ||
+              p->metadata.token != TC_JSON_ARRAY;
   lua_newtable(L);
   taken = lua_gettop(L);
   tc_page_columns(p, &columns);
-  for (int i = 1; fine && tc_page_column(&columns, i, &c); i++) {
+  for (int i = 1; fine && !text && tc_page_column(&columns, i, &c); i++) {
     tc_value_push_text(L, c.name, c.name_escaped);
     fine = add_column(L, w, taken, c.kind);
   }
-  if (fine && p->metadata.token != TC_JSON_ARRAY) {
+  if (text) {
     lua_pushliteral(L, "text");
     fine = add_column(L, w, taken, TC_KIND_TEXT);
   }
@@ -169,6 +171,7 @@ static int columns (lua_State *L) {
   luaL_checktype(L, 2, LUA_TTABLE);
   lua_settop(L, 2);
   count = (int)lua_rawlen(L, 2);
+  w->lines.broken = count > 1 && w->lines.format.style == TC_PLAIN;
   for (i = 1; i <= count; i++) {
     check_name(L, w, i);
     lua_settop(L, 2);
@@ -178,7 +181,7 @@ static int columns (lua_State *L) {
     check_name(L, w, i);
     fine = add_column(L, w, 3, column_kind(L, i));
   }
-  if (!fine || !tc_lines_start(&w->lines))
+  if (!fine || !tc_lines_start(&w->lines) || w->lines.broken)
     return fail(L, w);
   lua_pushboolean(L, 1);
   return 1;
@@ -372,7 +375,7 @@ static void refuse_unknown (lua_State *L) {
 
 /* the options stand at 2 */
 static void read_options (lua_State *L, tc_lines *l) {
-  static const char *const formats[] = {"csv", "tsv", "jsonl", NULL};
+  static const char *const formats[] = {"csv", "tsv", "jsonl", "text", NULL};
   static const char *const quotes[] = {"minimal", "all", NULL};
   tc_format *f = &l->format;
   luaL_checktype(L, 2, LUA_TTABLE);
@@ -384,7 +387,7 @@ static void read_options (lua_State *L, tc_lines *l) {
   read_null(L, f);
   read_eol(L, l);
   l->bom = option_flag(L, "bom", false);
-  l->header = option_flag(L, "header", true);
+  l->header = f->style != TC_PLAIN && option_flag(L, "header", true);
 }
 
 /* ---- begin and end ---- */

@@ -125,6 +125,15 @@ static tc_status tsv_escaped (tc_buffer *out, tc_slice raw) {
   return tsv_text(out, plain); /* room is there: the buffer does not move */
 }
 
+/* ---- plain text ---- */
+
+static tc_status text_escaped (tc_buffer *out, tc_slice raw) {
+  tc_status status = tc_buffer_reserve(out, raw.len);
+  if (status == TC_OK)
+    out->len += tc_json_unescape(raw, out->ptr + out->len);
+  return status;
+}
+
 /* ---- JSON Lines ---- */
 
 static bool is_number (tc_slice text) {
@@ -184,7 +193,7 @@ static tc_status json_cell (const tc_format *f, tc_buffer *out,
   return TC_OK;
 }
 
-/* ---- the three as one ---- */
+/* ---- all of them ---- */
 
 tc_status tc_format_null (const tc_format *f, tc_buffer *out) {
   if (f->style == TC_JSONL)
@@ -196,6 +205,7 @@ tc_status tc_format_text (const tc_format *f, tc_buffer *out, tc_slice text) {
   switch (f->style) {
     case TC_CSV: return csv_text(f, out, text);
     case TC_TSV: return tsv_text(out, text);
+    case TC_PLAIN: return tc_buffer_add(out, text.ptr, text.len);
     default: return tc_json_quote(out, text);
   }
 }
@@ -211,6 +221,8 @@ tc_status tc_format_cell (const tc_format *f, tc_buffer *out,
   if (f->style == TC_CSV)
     return cell->escaped ? csv_escaped(f, out, cell->text)
                          : csv_plain(f, out, cell->text);
-  return cell->escaped ? tsv_escaped(out, cell->text)
-                       : tc_buffer_add(out, cell->text.ptr, cell->text.len);
+  if (!cell->escaped)
+    return tc_buffer_add(out, cell->text.ptr, cell->text.len);
+  return f->style == TC_TSV ? tsv_escaped(out, cell->text)
+                            : text_escaped(out, cell->text);
 }

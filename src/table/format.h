@@ -1,6 +1,7 @@
 /*
 ** format.h: one cell as CSV (RFC 4180), TSV or JSON Lines, into a buffer.
-** NULL, the empty string and the text "NULL" stay three things in all three.
+** NULL, the empty string and the text "NULL" stay three things in all three. Or as
+** the text it is.
 ** Knows neither Lua nor files.
 */
 #ifndef TC_FORMAT_H
@@ -8,7 +9,7 @@
 
 #include "table/page.h"
 
-typedef enum tc_style { TC_CSV, TC_TSV, TC_JSONL } tc_style;
+typedef enum tc_style { TC_CSV, TC_TSV, TC_JSONL, TC_PLAIN } tc_style;
 
 #define TC_NULL_WORD 32
 

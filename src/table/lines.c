@@ -173,7 +173,8 @@ static bool put_row (tc_lines *l, tc_page *p) {
   while (fine && tc_page_cell(p, &cell))
     fine = put_cell(l, &cell) &&
            (l->format.style == TC_JSONL || put_short_cells(l, p));
-  if (fine && l->cells != l->width)
+  if (fine && l->cells != l->width &&
+      !(l->format.style == TC_PLAIN && l->cells == 0)) /* an empty line */
     l->broken = true;
   return tc_lines_end(l, fine && !l->broken);
 }

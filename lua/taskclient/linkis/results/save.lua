@@ -55,65 +55,43 @@ end
 
 -- Texts and pictures --------------------------------------------------------------------
 
-local DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-
--- The bytes a base64 text stands for, or nil when it is none.
-local function from_base64(text)
-  text = text:gsub("^data:[%w/+.-]*;base64,", ""):gsub("%s", "")
-  if text == "" or #text % 4 ~= 0 or text:find "[^%w+/=]" or text:find "=[^=]" then return nil end
-  local out = {}
-  for a, b, c, d in text:gmatch "(.)(.)(.)(.)" do
-    local n = 0
-    for _, digit in ipairs { a, b, c, d } do
-      local value = digit == "=" and 1 or DIGITS:find(digit, 1, true)
-      n = n * 64 + value - 1
+local function text_sink(path, opts)
+  local sink, err = table_sink(path, { overwrite = opts.overwrite, durable = opts.durable }, "text")
+  if not sink then return nil, err end
+  local write = sink.page
+  function sink.page(facts)
+    local n, why = write(facts)
+    if not n and why.kind == "protocol" then
+      why.hint = "the result set says that it is no table; format = \"jsonl\" or \"csv\" saves one "
+        .. "column, rs:rows() has all cells"
     end
-    local bytes = string.char(math.floor(n / 65536), math.floor(n / 256) % 256, n % 256)
-    out[#out + 1] = bytes:sub(1, d ~= "=" and 3 or c ~= "=" and 2 or 1)
+    return n, why
   end
-  return table.concat(out)
+  return sink
 end
 
--- What a page's lines become in the file; a picture waits until it is complete.
-local function raw_sink(path, opts, kind)
+-- A picture is base64 and waits until it is complete.
+local function picture_sink(path, opts)
   local writer, err = core.writer(path, { overwrite = opts.overwrite, durable = opts.durable })
   if not writer then return nil, err end
   local sink, rows, whole = {}, 0, {}
   function sink.page(facts)
     local page, why = pages.table_of(facts)
     if not page then return nil, why end
-    local lines = {}
-    for i, row in ipairs(page.rows) do
-      if row[2] ~= nil then
-        return nil, failure.new("protocol", "the result set says that it is no table, and has a "
-          .. "row of several cells", { operation = "save", retryable = false,
-          hint = "format = \"jsonl\" or \"csv\" saves one column; rs:rows() has all cells" })
-      end
-      lines[i] = row[1] ~= core.null and tostring(row[1] or "") or ""
+    for _, row in ipairs(page.rows) do
+      whole[#whole + 1] = row[1] ~= core.null and tostring(row[1] or "") or ""
     end
     rows = rows + page.n
-    if kind == "picture" then
-      whole[#whole + 1] = table.concat(lines, "\n")
-      return page.n, page.n
-    end
-    local ok
-    ok, why = writer:write(#lines > 0 and table.concat(lines, "\n") .. "\n" or "")
-    if not ok then return nil, why end
     return page.n, page.n
   end
   function sink.discard() writer:discard() end
   function sink.commit()
-    if kind == "picture" then
-      local text = table.concat(whole, "\n")
-      local ok, why = writer:write(from_base64(text) or text)
-      if not ok then
-        writer:discard()
-        return nil, why
-      end
-    end
-    local bytes, why = writer:commit()
-    if not bytes then return nil, why end
-    return rows, bytes
+    local text = table.concat(whole, "\n")
+    local ok, why = writer:write(core.unbase64((text:gsub("^data:[%w/+.-]*;base64,", ""))) or text)
+    if ok then ok, why = writer:commit() end
+    if ok then return rows, ok end
+    writer:discard()
+    return nil, why
   end
   return sink
 end
@@ -161,7 +139,7 @@ local function open_sink(path, opts, kind)
   local format = format_of(path, opts)
   if kind == "table" then return open_table(path, opts, format) end
   if opts.format and format then return table_sink(path, opts, format) end
-  return raw_sink(path, opts, kind)
+  return (kind == "picture" and picture_sink or text_sink)(path, opts)
 end
 
 local function run(rs, path, opts)
