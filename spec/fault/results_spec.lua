@@ -462,10 +462,8 @@ describe("result sets", function()
       assert.are.equal('a\t"b"\n\n\né\n', slurp(dir .. "/e.txt"))
       script { { match = "/openFile", reply = fault.linkis { type = "1", metadata = "NULL",
         fileContent = { { "one" }, { "two", "three" } }, totalLine = 2, totalPage = 0 } } }
-      local none, err = first_set():save(dir .. "/w.txt")
-      assert.are.same({ nil, "protocol" }, { none, err.kind })
-      assert.matches("row 2 has 2 cells", err.message)
-      assert.matches("no table", err.hint)
+      local _, err = first_set():save(dir .. "/w.txt")
+      assert.matches("row 2 has 2 cells.*no table", tostring(err))
       script { { match = "/openFile", reply = text_page("4", { "iVBORw0KGgo=" }) } }
       assert(first_set():save(dir .. "/p.png"))
       assert.are.equal("\137PNG\r\n\26\n", slurp(dir .. "/p.png"))

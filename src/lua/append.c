@@ -5,7 +5,7 @@
 */
 #define _GNU_SOURCE /* OFD locks */
 
-#include "lua/append.h"
+#include "lua/value.h"
 
 #include <errno.h>
 #include <fcntl.h>

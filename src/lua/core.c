@@ -12,15 +12,12 @@
 #include <unistd.h>
 #include <sys/random.h>
 
-#include "lua/append.h"
 #include "lua/call.h"
 #include "base/clean.h"
-#include "lua/encode.h"
 #include "lua/failure.h"
 #include "base/file.h"
 #include "lua/job.h"
 #include "lua/object.h"
-#include "lua/log.h"
 #include "base/poller.h"
 #include "lua/rows.h"
 #include "lua/secret.h"
@@ -29,7 +26,6 @@
 #include "lua/state.h"
 #include "net/url.h"
 #include "lua/value.h"
-#include "lua/writer.h"
 
 #define VERSION "0.1.0"
 #define RANDOM_MOST 1024

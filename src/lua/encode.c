@@ -3,7 +3,7 @@
 ** digits of a number, knows no 64-bit integers and gives members in any order
 ** (spec/unit/json_spec.lua shows it).
 */
-#include "lua/encode.h"
+#include "lua/value.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -12,7 +12,6 @@
 #include "base/secret.h"
 #include "json/json.h"
 #include "lua/object.h"
-#include "lua/value.h"
 
 #define DEEPEST 128
 #define LUA_TCDATA 10 /* of LuaJIT: its 64-bit integers */

@@ -2,7 +2,7 @@
 ** log.c: the text of a job's log: its lines, the level a line names, and the
 ** empty lines that a server doubles. Lua strings in and out.
 */
-#include "lua/log.h"
+#include "lua/value.h"
 
 #include <stdbool.h>
 #include <string.h>

@@ -5,6 +5,7 @@
 #include "lua/rows.h"
 
 #include "lua/failure.h"
+#include "lua/object.h"
 #include "table/page.h"
 #include "lua/value.h"
 
@@ -13,7 +14,7 @@
 typedef struct shape {   /* of the page's rows */
   bool typed, records;
   int width;             /* columns by the metadata */
-  unsigned char *kinds;  /* one a column */
+  const char *kinds;     /* one a column */
   int names;             /* stack index of the list of record keys */
 } shape;
 
@@ -23,15 +24,6 @@ static void set_text (lua_State *L, const char *key, tc_slice raw,
                       bool escaped) {
   tc_value_push_text(L, raw, escaped);
   lua_setfield(L, -2, key);
-}
-
-static int count_columns (const tc_page *p) {
-  tc_json columns;
-  tc_column c;
-  int n = 0;
-  tc_page_columns(p, &columns);
-  while (tc_page_column(&columns, n + 1, &c)) n++;
-  return n;
 }
 
 /* Pushes a name that no column before it has: name, name_2, name_3, … The
@@ -63,18 +55,18 @@ void tc_rows_unique (lua_State *L, int taken) {
 /* Pushes the kinds, the record keys and the columns' descriptions. [-0, +3] */
 static void push_columns (lua_State *L, const tc_page *p, shape *s) {
   int base = lua_gettop(L), i;
+  tc_buffer *kinds = tc_scratch(L, (size_t)-1);
   tc_json columns;
   tc_column c;
-  s->width = count_columns(p);
   luaL_checkstack(L, 12, "too many columns");
-  s->kinds = (unsigned char *)lua_newuserdata(L, (size_t)s->width + 1);
-  lua_createtable(L, s->width, 0);
-  lua_createtable(L, s->width, 0);
+  lua_newtable(L);
+  lua_newtable(L);
   lua_newtable(L); /* names taken */
   s->names = base + 2;
   tc_page_columns(p, &columns);
-  for (i = 1; i <= s->width && tc_page_column(&columns, i, &c); i++) {
-    s->kinds[i - 1] = (unsigned char)c.kind;
+  for (i = 1; tc_page_column(&columns, i, &c); i++) {
+    if (tc_buffer_addchar(kinds, (char)c.kind) != TC_OK)
+      luaL_error(L, "not enough memory");
     tc_value_push_text(L, c.name, c.name_escaped);
     tc_rows_unique(L, base + 4);
     lua_rawseti(L, s->names, i);
@@ -84,6 +76,8 @@ static void push_columns (lua_State *L, const tc_page *p, shape *s) {
     set_text(L, "comment", c.comment, c.comment_escaped);
     lua_rawseti(L, base + 3, i);
   }
+  s->width = i - 1;
+  s->kinds = kinds->ptr;
   lua_settop(L, base + 3);
 }
 
@@ -123,7 +117,7 @@ static void push_array_row (lua_State *L, tc_page *p, const shape *s) {
   for (i = 1; tc_page_cell(p, &cell); i++) {
     push_cell(L, &cell, s, i);
     lua_rawseti(L, -2, i);
-    while (!s->typed && tc_page_short(p, &text)) {
+    while (!s->typed && tc_json_element(p->rows, &text)) {
       lua_pushlstring(L, text.ptr, text.len);
       lua_rawseti(L, -2, ++i);
     }

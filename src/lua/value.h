@@ -23,6 +23,11 @@ tc_picker *tc_picker_check (lua_State *L, int arg);
 int tc_pick_push (lua_State *L, const tc_pick *pick);
                              /* one value a path, nil when absent: [-0, +n] */
 
-void tc_value_open (lua_State *L, int module); /* null, picker, decode */
+/* the functions of the core that stand in files of their own */
+void tc_value_open (lua_State *L, int module);  /* null, picker, decode, … */
+void tc_encode_open (lua_State *L, int module); /* encode, array, base64, … */
+void tc_log_open (lua_State *L, int module);    /* lines, level, halve */
+void tc_writer_open (lua_State *L, int module); /* writer */
+void tc_append_open (lua_State *L, int module); /* append, crc32, terminal */
 
 #endif

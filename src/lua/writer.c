@@ -2,7 +2,7 @@
 ** writer.c: the rows writer as a userdata: options in, pages of replies or
 ** rows made in Lua, and the file at the end. The lines are lines.c's.
 */
-#include "lua/writer.h"
+#include "lua/value.h"
 
 #include <errno.h>
 #include <math.h>
@@ -14,7 +14,6 @@
 #include "lua/object.h"
 #include "table/lines.h"
 #include "lua/rows.h"
-#include "lua/value.h"
 
 #define WRITER_MT "taskclient.writer"
 

@@ -43,12 +43,6 @@ bool tc_page_open (tc_page *p, tc_slice data, bool checked);
 tc_row tc_page_row (tc_page *p);
 bool tc_page_cell (tc_page *p, tc_cell *cell);
 
-/* The same for the cell behind another one, when it is a short plain string:
-   inline, because nearly all are. Else false, and nothing has moved. */
-static inline bool tc_page_short (tc_page *p, tc_slice *text) {
-  return tc_json_element(p->rows, text);
-}
-
 /* columns: a reader of metadata, and each column in turn */
 void tc_page_columns (const tc_page *p, tc_json *columns);
 /* number: which one it is, from 1; a column without a name is called by it */
