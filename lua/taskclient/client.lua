@@ -240,12 +240,13 @@ end
 
 --- The server's time, as its replies tell it: what a list's `since` and `before` are compared with.
 ---@param ask boolean|nil true: where no reply has told it yet, one is asked for (Linkis)
+---@param deadline number|nil monotonic
 ---@return number|nil Unix seconds, never later than it is, and up to 26 hours earlier where the
 ---  server names its zone by a word other than UTC or GMT; nil: no reply has told it
-function Client:server_time(ask)
+function Client:server_time(ask, deadline)
   local time = clock.server(self)
   if time or not ask then return time end
-  self:ask_time()
+  self:ask_time(deadline)
   return clock.server(self)
 end
 

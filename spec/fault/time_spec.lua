@@ -133,6 +133,126 @@ describe("a deadline", function()
   end
 end)
 
+-- Whatever has to be asked on the way: the login and its key, who one is, a look for a key, for
+-- the tasks of a run that is continued, for a log, for a page.
+describe("the deadline of a public call", function()
+  local taskclient, fs, dir = require "taskclient", nil, nil
+  setup(function() fs, dir = fault.start(), process.tempdir() end)
+  teardown(function()
+    fs:stop()
+    os.execute("rm -rf " .. process.quote(dir))
+  end)
+
+  local SPEC = { code = "x", run_type = "sql", engine = "spark-3.2.1" }
+  local LIMIT = { timeout = 0.3 }
+  local CALLS = {
+    call = function(client) return client:call("get", { id = "7" }, LIMIT) end,
+    ["job:wait"] = function(client) return client:attach(7):wait(LIMIT) end,
+    wait_all = function(client) return taskclient.wait_all({ client:attach(7) }, LIMIT) end,
+    wait_any = function(client) return taskclient.wait_any({ client:attach(7) }, LIMIT) end,
+    as_completed = function(client)
+      return taskclient.as_completed({ client:attach(7) }, LIMIT):read()
+    end,
+    logs = function(client) return client:attach(7):logs(LIMIT):read() end,
+    submit_many = function(client) return client:submit_many({ SPEC }, LIMIT):read() end,
+    ["submit_many of a run"] = function(client)
+      local run = assert(taskclient.journal(dir .. "/new.run"))
+      local cursor = client:submit_many({ SPEC }, { journal = run, timeout = 0.3 })
+      local ended, err = cursor:read()
+      run:close()
+      os.remove(dir .. "/new.run")
+      return ended, err
+    end,
+  }
+
+  local function in_time(name, call, client)
+    wait.within(0.3 + 0.5 + OVERSHOOT, function() -- a wait's first look has half a second
+      local value, err = call(client)
+      assert.is_nil(value, name)
+      assert.equal("timeout", type(err) == "table" and err.kind, name)
+    end)
+  end
+
+  it("holds for the login, too", function()
+    fs:script { default = { { "stall" } } }
+    for name, call in pairs(CALLS) do
+      local client = assert(taskclient.linkis { url = fs.url, user = "u", password = "p" })
+      in_time(name, call, client)
+      client:close()
+    end
+    assert.equal(0, #fs:requests "/submit")
+  end)
+
+  it("holds for what is asked behind the login", function()
+    fs:script { { match = "/publicKey", reply = fault.linkis { enableLoginEncrypt = false } },
+      { match = "/login", reply = fault.linkis({ userName = "u" }, {
+        headers = { "Set-Cookie: linkis_user_session_ticket_id_v1=t; Path=/" } }) },
+      default = { { "stall" } } }
+    for name, call in pairs(CALLS) do
+      if not name:find "^submit_many" then
+        local client = assert(taskclient.linkis { url = fs.url, user = "u", password = "p" })
+        in_time(name, call, client)
+        client:close()
+      end
+    end
+  end)
+
+  it("holds for the look at the tasks of a run that is continued", function()
+    local client = assert(taskclient.linkis { url = fs.url, user = "u", token = "t" })
+    for _, sent in ipairs { false, true } do
+      local path = dir .. "/continued.run"
+      local run = assert(taskclient.journal(path))
+      fs:script { default = { { "read" }, { "send", fault.http(405, "") } },
+        { match = "/submit", { "read" }, sent and { "send", fault.linkis { taskID = 9 } }
+          or { "rst" } } } -- cut off: its task is looked for
+      local many = client:submit_many({ SPEC }, { journal = run, timeout = 0.3 })
+      many:read()
+      run:close()
+      fs:script { default = { { "stall" } } }
+      in_time("continued", function()
+        local again = assert(taskclient.journal(path))
+        local ended, err = client:submit_many({ SPEC, SPEC }, { journal = again, timeout = 0.3 })
+          :read()
+        again:close()
+        return ended, err
+      end)
+      os.remove(path)
+    end
+    assert.equal(0, #fs:requests "/submit")
+    client:close()
+  end)
+
+  it("cuts a submit of submit_many off, which is found by its key", function()
+    local key
+    fs:script { default = { { "read" }, { "stall" } } }
+    local client = assert(taskclient.linkis { url = fs.url, user = "u", token = "t",
+      log = function(_, note)
+        if note.what ~= "reconcile" then return end
+        local source
+        source, key = fs:requests("/submit")[1].body:match '({"taskclient%.key":"([^"]+)"})'
+        fs:script { { match = "/list", reply = fault.linkis { totalPage = 1, tasks = { {
+          taskID = 9, status = "Running", sourceJson = source } } } }, default = { { "stall" } } }
+      end })
+    local _, err = client:submit_many({ SPEC }, { timeout = 0.5 }):read()
+    assert.equal("timeout", err.kind)
+    assert.is_string(key)
+    assert.same({ 9, key }, { err.handles[1].id, err.handles[1].key })
+    client:close()
+  end)
+
+  it("leaves a load of Lindorm its own time, for nothing could find it", function()
+    fs:script { { match = "/create", { "read" }, { "wait", 700 },
+      { "send", fault.http(200, '{"success":"true","message":"p1"}') } },
+      default = { { "stall" } } }
+    local client = assert(taskclient.lindorm { url = fs.url })
+    local load = { src = "hdfs", dst = "ld", reader = {}, writer = {}, instances = 1 }
+    local _, err = client:submit_many({ load }, { timeout = 0.3 }):read()
+    assert.equal("timeout", err.kind)
+    assert.equal("p1", err.handles[1].id)
+    client:close()
+  end)
+end)
+
 describe("a step", function()
   local fs
   setup(function() fs = fault.start() end)

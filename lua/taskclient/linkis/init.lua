@@ -310,35 +310,40 @@ end
 --- Finds the task that carries a key, for a submit whose end was not known.
 ---@param key string
 ---@param since number|nil Unix seconds (default: a day ago)
+---@param opts table|nil deadline (monotonic)
 ---@return userdata|nil job nil without err: there is none so far
 ---@return table|nil err
-function Client:reconcile(key, since)
+function Client:reconcile(key, since, opts)
   options.argument("reconcile", "key", key, "text")
   if since ~= nil then options.argument("reconcile", "since", since, "number") end
-  local job, err = require("taskclient.linkis.submit").reconcile(self, key, since)
+  opts = options.check("reconcile", opts, { deadline = "number" })
+  local job, err = require("taskclient.linkis.submit").reconcile(self, key, since, opts)
   if job then heartbeat.note(job) end
   return job, err
 end
 
 --- Asks for the server's time, once: by what needs no login.
 ---@private
+---@param deadline number|nil monotonic
 ---@return nil
-function Client:ask_time()
+function Client:ask_time(deadline)
   local fields = core.fields(self)
   if fields.time_asked then return end
   fields.time_asked = true
-  request.send(self, "publicKey", nil, { retry = false, timeout = 10 })
+  request.send(self, "publicKey", nil, { retry = false, timeout = 10, deadline = deadline })
 end
 
 --- The tasks whose keys begin with `prefix`, by one walk through the list.
 ---@param prefix string
 ---@param since number|nil Unix seconds (default: a day ago)
+---@param opts table|nil deadline (monotonic)
 ---@return table<string, integer>|nil ids by key
 ---@return table|nil err kind `unsupported`: the server has no list
-function Client:submitted(prefix, since)
+function Client:submitted(prefix, since, opts)
   options.argument("submitted", "prefix", prefix, "string")
   if since ~= nil then options.argument("submitted", "since", since, "number") end
-  return require("taskclient.linkis.submit").submitted(self, prefix, since)
+  opts = options.check("submitted", opts, { deadline = "number" })
+  return require("taskclient.linkis.submit").submitted(self, prefix, since, opts)
 end
 
 local HANDLE = {

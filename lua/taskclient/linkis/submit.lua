@@ -315,10 +315,11 @@ end
 ---@param client userdata
 ---@param key string
 ---@param since number|nil Unix seconds
+---@param opts table deadline
 ---@return userdata|nil job nil without err: there is no such task
 ---@return table|nil err
-function M.reconcile(client, key, since)
-  local record, err, others = keys.find(client, key, ago_since(client, since), {})
+function M.reconcile(client, key, since, opts)
+  local record, err, others = keys.find(client, key, ago_since(client, since), opts)
   if not record then return nil, err end
   local fields = core.fields(client)
   local job = core.job(client, fields.job_class, {
@@ -333,11 +334,12 @@ end
 ---@param client userdata
 ---@param prefix string
 ---@param since number|nil Unix seconds
+---@param opts table deadline
 ---@return table<string, integer>|nil ids by key
 ---@return table|nil err
-function M.submitted(client, prefix, since)
+function M.submitted(client, prefix, since, opts)
   local ids = {}
-  local _, err = keys.each(client, ago_since(client, since), {}, function(key, record)
+  local _, err = keys.each(client, ago_since(client, since), opts, function(key, record)
     local id = history.task_id(record.taskID)
     if key:sub(1, #prefix) == prefix then ids[key] = math.min(id, ids[key] or id) end
   end)

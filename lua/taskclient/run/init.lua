@@ -250,7 +250,7 @@ local function look(run, plan, deadline)
   while true do
     local asked = core.now()
     local job, err = client:reconcile(attempt.key,
-      since_when(not plan.other and attempt.since, attempt.from))
+      since_when(not plan.other and attempt.since, attempt.from), { deadline = deadline })
     if job then return job end
     local age = age_at(start, plan)
     local limit = start + math.max(HOLD - (age or 0), 0)
@@ -285,14 +285,14 @@ local function accepted(run, plan, job)
 end
 
 -- The submit itself. Whether it was begun is in the journal before its first byte goes out.
-local function send(run, plan)
+local function send(run, plan, deadline)
   local spec, keyed, sent_before = {}, plan.keyed, plan.attempt.sending ~= nil
-  local since = plan.client:server_time(keyed)
+  local since = plan.client:server_time(keyed, deadline)
   local job, err = (keyed and note or keep)(run, "sending", plan.name, { since = since })
   if not job then return nil, err end
   for field, value in each(plan.spec) do spec[field] = value end
   spec.key = keyed and plan.attempt.key or nil
-  local opts = keyed and { adopt = false, shared = sent_before } or nil
+  local opts = keyed and { adopt = false, shared = sent_before, deadline = deadline } or nil
   job, err = plan.client:submit(spec, opts)
   if not job then return refused(run, plan, err, sent_before) end
   return accepted(run, plan, job)
@@ -307,7 +307,7 @@ local function earlier(run, plan, deadline)
   if attempt.sending and not attempt.handle then return look(run, plan, deadline) end
   if run.continued and not run.existing[client] then
     local ids, err = client:submitted(run.ledger.id .. ".",
-      since_when(run.ledger.since[client.url], run.ledger.at))
+      since_when(run.ledger.since[client.url], run.ledger.at), { deadline = deadline })
     if not ids and err.kind ~= "unsupported" then
       err.outcome = "not_sent"
       return nil, err
@@ -333,7 +333,7 @@ function Run:launch(plan, deadline)
   if plan.other and (not err or not plan.keyed) then
     check_same(plan.name, { spec = plan.other }, { service = client.service, url = client.url })
   end
-  if not err then return send(self, plan) end
+  if not err then return send(self, plan, deadline) end
   local news = err.kind == "submit_unknown" and attempt.state ~= "unknown"
   if news then note(self, "unknown", plan.name) end
   return nil, err

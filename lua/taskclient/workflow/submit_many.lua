@@ -126,7 +126,7 @@ local function submit(many, item)
   if item.plan then
     job, err = many.journal:launch(item.plan, many.watch.deadline)
   else
-    job, err = many.client:submit(item.spec)
+    job, err = many.client:submit(item.spec, { deadline = many.cut_at })
   end
   if not job then return refused(many, item, err) end
   item.job, item.unsent = job, nil
@@ -293,7 +293,9 @@ end
 
 --- Submits many, at most so many unfinished at a time, and gives their ends as they come.
 --- One submit goes out after the other; how long a server may hold one, and the rest up, is for
---- `submit_timeout` of a Linkis client, or `timeout` of a spec, to say.
+--- `submit_timeout` of a Linkis client, or `timeout` of a spec, to say. The deadline of all cuts
+--- off a Linkis submit that is on its way, which is then looked for by its key (up to 15 s); a load
+--- of Lindorm, which nothing could find, has its own time.
 ---@param specs table|function|thread array, iterator or coroutine of specs
 ---@param opts? taskclient.submit_many_options
 ---@return table cursor `for ended in cursor`, `:read()`, `:finish()`, `:summary()`, `:close()`
@@ -311,7 +313,7 @@ function M.submit_many(client, specs, opts)
     client = client, source = take, active = opts.active or ACTIVE, name = opts.name,
     journal = opts.journal, stop_on_failure = opts.stop_on_failure,
     retry = type(again) == "table" and again or { times = again or 0 },
-    watch = w, ready = {}, delayed = {},
+    watch = w, cut_at = client.service ~= "lindorm" and w.deadline or nil, ready = {}, delayed = {},
     counts = { total = 0, succeeded = 0, failed = 0, cancelled = 0, unknown = 0,
       not_submitted = 0, retried = 0 },
   }, Many)
