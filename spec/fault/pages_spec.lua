@@ -4,6 +4,7 @@
 local cjson = require "cjson"
 local core = require "taskclient.core"
 local client_module = require "taskclient.client"
+local fast = require "spec.support.fast"
 local fault = require "spec.support.fault"
 local process = require "spec.support.process"
 local results = require "taskclient.linkis.results"
@@ -92,16 +93,47 @@ describe("result pages", function()
     return rows
   end
 
-  it("come in smaller pages where one fails by its weight", function()
-    local oom = { status = 1, http = 500, message = "java.lang.OutOfMemoryError: heap space" }
-    script {
-      { match = "pageSize=4&", reply = fault.linkis("{}", oom) },
-      { match = "page=1&pageSize=1&", reply = page(rows_from(1, 1)) },
-      { match = "page=2&pageSize=1&", reply = page(rows_from(2, 2)) },
-      { match = "pageSize=1&", reply = page {} },
-    }
-    assert.are.same(rows_from(1, 2), all(first_set():rows { page_size = 4 }))
-    assert.is_true(#fs:requests "pageSize=4&" <= 8)
+  local OOM = fault.linkis("{}", { status = 1, http = 500,
+    message = "java.lang.OutOfMemoryError: heap space" })
+  local GATEWAY = fault.http(504, "<html>504</html>", { "Content-Type: text/html" })
+  local CUT = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n{\"status\":0,\"dat\r\n"
+  local HEAVY = {
+    ["a server out of memory"] = { { "read" }, { "send", OOM } },
+    ["a proxy out of patience"] = { { "read" }, { "send", GATEWAY } },
+    ["a reply that is cut"] = { { "read" }, { "send", CUT }, { "fin" } },
+  }
+  for name, steps in pairs(HEAVY) do
+    it("come in smaller pages where one is too heavy, after a few tries: " .. name, function()
+      script {
+        { match = "pageSize=20&", (table.unpack or unpack)(steps) },
+        { match = "page=1&pageSize=2&", reply = page(rows_from(1, 2)) },
+        { match = "page=2&pageSize=2&", reply = page(rows_from(3, 3)) },
+        { match = "pageSize=2&", reply = page {} },
+      }
+      assert.are.same(rows_from(1, 3), fast.run(20, function()
+        return all(first_set():rows { page_size = 20 })
+      end))
+      assert.is_true(#fs:requests "pageSize=20&" <= retry.ATTEMPTS)
+    end)
+
+    it("leave a hint where none is light enough: " .. name, function()
+      script { { match = "/openFile", (table.unpack or unpack)(steps) } }
+      local cursor = first_set():rows { page_size = 20 }
+      local row, err = fast.run(100, function() return cursor:read() end)
+      assert.is_nil(row)
+      assert.matches("page of %d+ rows", err.hint)
+      assert.matches("page_size", err.hint, 1, true)
+    end)
+  end
+
+  it("are of their size again when it was not their weight", function()
+    script({ { match = "/openFile", times = 7 * retry.ATTEMPTS, { "read" },
+      { "send", fault.http(502, "restarting") } },
+      { match = "page=1&pageSize=20&", reply = page(rows_from(1, 3)) } })
+    assert.are.same(rows_from(1, 3), fast.run(20, function()
+      return all(first_set():rows { page_size = 20 })
+    end))
+    assert.is_true(#fs:requests "pageSize=2&" > 0)
   end)
 
   it("are an error for types never seen, and columns that change", function()

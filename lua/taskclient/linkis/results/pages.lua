@@ -20,7 +20,7 @@ local COLUMNS_MOST = 100000 -- of a set; no server has as many
 local WIDE_CELLS = 1000000 -- on one page of a set that needs column pages
 local FAR = 2000000000  -- rows; no result has that many, and it fits the server's integer
 local PATIENCE = 60     -- seconds of failing before a reader is told
-local HEAVY_TRIES = 2   -- failures of a page before it is asked for smaller
+local LIGHTER_MOST = 4  -- times that heavy pages are made smaller: down to one row, from M.SIZE
 local TOO_MANY = 80034  -- a server with a lower limit than LARGEST
 local NO_SUCH_COLUMNS = 52004
 
@@ -86,16 +86,27 @@ local function ask_ahead(self)
     { pick = picker })
 end
 
--- A smaller size that still divides the offset; false when there is none.
-local function shrink(self)
+-- The next smaller size by that factor that still divides the offset; false when there is none.
+local function shrink(self, factor)
   if self.size == 1 then return false end
   drop_ahead(self)
-  for divisor = 2, self.size do
-    if self.size % divisor == 0 then
-      self.size = math.floor(self.size / divisor)
-      return true
-    end
-  end
+  local before, size = self.size, math.max(1, math.floor(self.size / factor))
+  while before % size ~= 0 do size = size - 1 end
+  self.size = size
+  return true
+end
+
+-- After how many failures of a page its weight may be the cause: a server out of memory, a proxy
+-- out of patience, a reply that was cut, time that ran out. nil: it is not.
+local HEAVY_STATUS = { [500] = 2, [502] = 2, [504] = 1 }
+local HEAVY_KIND = { timeout = true, network = true, protocol = true }
+
+local function heavy_after(err)
+  if tostring(err.message):find("OutOfMemory", 1, true) then return 1 end
+  local status = err.http_status
+  if not status then return err.kind == "timeout" and 1 or nil end
+  return HEAVY_STATUS[status] or status == 200 and err.retryable and HEAVY_KIND[err.kind] and 1
+    or nil
 end
 
 -- Words of the server's for files that hold no result (linkis-wire 3.12.2).
@@ -107,9 +118,10 @@ local BROKEN = {
 
 local function explained(self, err)
   err.job_id, err.path = self.rs.job.id, self.rs.path
-  if self.heavy then
-    err.hint = ("a page of %d rows may be too heavy for the server or a proxy before it, and %d "
-      .. "were too many: a smaller page_size may help"):format(self.size, self.heavy)
+  if heavy_after(err) then
+    local tried = self.heavy and self.heavy ~= self.size and (", and one of " .. self.heavy) or ""
+    err.hint = ("a page of %d rows%s may be too heavy for the server or a proxy before it: give a "
+      .. "smaller page_size, or use rs:export"):format(self.size, tried)
   end
   for _, known in ipairs(BROKEN) do
     if tostring(err.message):find(known[1], 1, true) then err.hint = known[2] end
@@ -128,28 +140,17 @@ local function bear(self, err)
   return true
 end
 
--- Whether a page may have failed by its weight: a server out of memory, a proxy out of patience, a
--- reply that was cut, time that ran out.
-local HEAVY_STATUS = { [500] = true, [502] = true, [504] = true }
-local HEAVY_KIND = { timeout = true, network = true, protocol = true }
-
-local function seems_heavy(err)
-  if tostring(err.message):find("OutOfMemory", 1, true) then return true end
-  if err.http_status then
-    return HEAVY_STATUS[err.http_status] or err.http_status == 200 and HEAVY_KIND[err.kind] or false
-  end
-  return err.kind == "timeout"
-end
-
--- Asks for fewer rows where the same page has failed as a heavy one does. A failure of another
--- cause is met by a few small pages more than needed.
+-- Asks for fewer rows where a page has failed as a heavy one does; each try costs the server
+-- dear. Where small pages fail alike it is not their weight, and they are of their size again.
 local function lighten(self, err, failed)
-  if not seems_heavy(err) or err.retryable and failed < HEAVY_TRIES then return false end
-  local before = self.size
-  while self.size > before / 4 and shrink(self) do end -- each look costs the server dear
-  if self.size == before then return false end
-  self.heavy = self.heavy or before
-  return true
+  local after = heavy_after(err)
+  local late = self.deadline and core.now() >= self.deadline
+  if not after or failed < after or late or (self.lighter or 0) > LIGHTER_MOST then return false end
+  self.heavy = self.heavy or self.size
+  self.lighter = self.size > 1 and (self.lighter or 0) + 1 or LIGHTER_MOST + 1
+  if self.lighter <= LIGHTER_MOST then return shrink(self, 10) end
+  if self.offset % self.heavy == 0 then self.size = self.heavy end
+  return false
 end
 
 local function ask(self, offset, column_page)
@@ -161,14 +162,10 @@ local function ask(self, offset, column_page)
       self.failing = nil
       return facts
     end
-    local too_large = err.kind == "too_large" or tonumber(err.code) == TOO_MANY
     failed = failed + 1
-    local again = too_large and not column_page and shrink(self) or bear(self, err)
-    local out_of_memory = tostring(err.message):find("OutOfMemory", 1, true)
-    if (again or out_of_memory) and not too_large and not column_page
-      and lighten(self, err, failed) then
-      again, failed = true, 0
-    end
+    local too_large = err.kind == "too_large" or tonumber(err.code) == TOO_MANY
+    local again = not column_page and (too_large and shrink(self, 2) or lighten(self, err, failed))
+    if again then failed = 0 else again = bear(self, err) end
     if not again then return nil, explained(self, err) end
   end
 end
