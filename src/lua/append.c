@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -112,7 +113,11 @@ static int open_to_look (append *a) {
 static int open_file (append *a, const char *first, size_t len) {
   const int flags = O_RDWR | O_APPEND | O_CLOEXEC | O_NOCTTY;
   struct stat st;
-  int error;
+  char *target;
+  int error = tc_file_target(a->path, true, &target, &st);
+  free(target);
+  if (error != 0)
+    return error;
   a->fd = open(a->path, flags);
   if (a->fd < 0 && errno == ENOENT && len > 0)
     create(a, first, len);
