@@ -348,6 +348,12 @@ describe("result sets", function()
     assert.is_true(first_set():null_exact())
   end)
 
+  it("can tell where a NULL of the server's came as such", function()
+    script { { match = "/openFile", reply = page({ { cjson.null, "x" } },
+      { totalColumn = cjson.null }) } }
+    assert.is_true(first_set():null_exact())
+  end)
+
   it("count by the server's count, or by pages where it has none", function()
     script { { match = "/fileInfo", reply = fault.linkis { rowNumber = 123456, colNumber = 2 } } }
     assert.are.equal(123456, first_set():count())

@@ -178,9 +178,7 @@ describe("an output file", function()
   -- a crash after the rename must find the bytes there, or an empty file has taken the old one's
   -- place; and a crash after success was told must find the name
   it("is synced before it gets its name, its folder after it, unless durable is false", function()
-    local function calls(opts)
-      local code = ("w=require'taskclient.core'.writer(%q, %s) w:write 'x' assert(w:commit())")
-        :format(path, opts)
+    local function calls(code)
       local status, _, err = process.run({ "strace", "-qq", "-e",
         "trace=fsync,fdatasync,rename,renameat,renameat2", paths.lua, "-e", code },
         { env = { LUA_CPATH = package.cpath, ASAN_OPTIONS = "detect_leaks=0" } })
@@ -189,8 +187,19 @@ describe("an output file", function()
       for name in err:gmatch "(%a+%d?)%([^\n]*= 0" do names[#names + 1] = name end
       return table.concat(names, " ")
     end
-    assert.equal("fsync rename fsync", calls "{ overwrite = true }")
-    assert.equal("rename", calls "{ overwrite = true, durable = false }")
+    local function written(opts)
+      return calls(("w=require'taskclient.core'.writer(%q, %s) w:write 'x' assert(w:commit())")
+        :format(path, opts))
+    end
+    assert.equal("fsync rename fsync", written "{ overwrite = true }")
+    assert.equal("rename", written "{ overwrite = true, durable = false }")
+    local function placed(durable)
+      spit(folder .. "/made", "new")
+      return calls(("assert(require'taskclient.core'.place(%q, %q, true, %s))")
+        :format(folder .. "/made", path, durable))
+    end
+    assert.equal("fsync rename fsync", placed "true")
+    assert.equal("rename", placed "false")
   end)
 
   it("takes the place of no folder, device or pipe", function()

@@ -348,8 +348,7 @@ describe("JSON Lines", function()
 
   it("stay on one line, whatever the server nests", function()
     assert.equal('{"a":{"x": [1, 2]}}\n', (write({ format = "jsonl" },
-      { '{"metadata":[{"columnName":"a"}],"fileContent":[[{"x":\n[1,\r2]}]]}' }):gsub("%s+%[", " [")
-      :gsub(",%s+", ", ")))
+      { '{"metadata":[{"columnName":"a"}],"fileContent":[[{"x":\n[1,\r2]}]]}' })))
   end)
 end)
 
