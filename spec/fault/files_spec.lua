@@ -125,6 +125,18 @@ describe("every way to a file", function()
     assert.equal("files.run\ntarget", output("ls -A " .. dir .. "/run"))
   end)
 
+  it("syncs it before it gets its name, and its folder then", function()
+    spit(dir .. "/out/a", "old")
+    session(dir .. "/out/a", "exec strace -qq -o " .. dir .. "/trace -e trace=fsync,"
+      .. "rename,renameat,renameat2 \"$@\";")
+    local calls = ""
+    for name in slurp(dir .. "/trace"):gmatch "(%a+%d?)%([^\n]* = 0" do
+      calls = calls .. " " .. name
+    end
+    local _, n = calls:gsub(" fsync rename fsync", "")
+    assert.equal(#WAYS, n, calls)
+  end)
+
   it("leaves an older file alone on a full disk, and nothing beside it", function()
     if not has_small_disk() then return pending "no small disk can be made here" end
     local mount = ("unshare -rm sh -c 'mount -t tmpfs -o size=64k none %s/out; echo old >%s/out/a; "
