@@ -1,60 +1,14 @@
 -- Result pages that a server cannot make, or that do not belong together: asked for smaller, or an
 -- err that says so, and never a cell lost.
 
-local cjson = require "cjson"
-local core = require "taskclient.core"
-local client_module = require "taskclient.client"
 local fast = require "spec.support.fast"
 local fault = require "spec.support.fault"
 local process = require "spec.support.process"
-local results = require "taskclient.linkis.results"
+local result_set = require "spec.support.result_set"
 local retry = require "taskclient.rpc.retry"
 
-local FOLDER = "file:///result/12"
-
-local function slurp(path)
-  local file = io.open(path, "rb")
-  if not file then return nil end
-  local text = file:read "*a"
-  file:close()
-  return text
-end
-
-local function page(rows, more)
-  local data = {
-    type = "2", totalPage = 0, totalLine = #rows, page = 1, totalColumn = 2,
-    metadata = { { columnName = "id", dataType = "int", comment = "" },
-                 { columnName = "name", dataType = "string", comment = "" } },
-    fileContent = rows,
-  }
-  for name, value in pairs(more or {}) do data[name] = value end
-  return fault.linkis((cjson.encode(data):gsub('"fileContent":{}', '"fileContent":[]')))
-end
-
-local function rows_from(first, last)
-  local rows = {}
-  for i = first, last do rows[#rows + 1] = { tostring(i), "name " .. i } end
-  return rows
-end
-
-local function leaf(name)
-  return { name = name, path = FOLDER .. "/" .. name, isLeaf = true, children = cjson.null,
-           properties = { size = "7900", modifytime = "1657113288360" }, parentPath = FOLDER }
-end
-
-local function tree(...)
-  local children = {}
-  for i, name in ipairs { ... } do children[i] = leaf(name) end
-  return fault.linkis { dirFileTrees = { name = "12", path = FOLDER, properties = cjson.null,
-    children = children, isLeaf = false, parentPath = cjson.null } }
-end
-
-local function task(fields)
-  local record = { taskID = 12, status = "Succeed", resultLocation = FOLDER,
-                   executeApplicationName = "spark", requestApplicationName = "nightly" }
-  for name, value in pairs(fields or {}) do record[name] = value end
-  return { match = "/jobhistory/12/get", reply = fault.linkis { task = record } }
-end
+local slurp, page, rows_from, open_page, all = result_set.slurp, result_set.page,
+  result_set.rows_from, result_set.open_page, result_set.all
 
 describe("result pages", function()
   local fs, dir, job
@@ -67,31 +21,11 @@ describe("result pages", function()
     os.execute("rm -rf " .. process.quote(dir))
   end)
 
-  before_each(function()
-    local client = assert(core.client("linkis",
-      { url = fs.url, max_body = 40000, fields = { service = "linkis", budget = retry.budget() } },
-      client_module.class {}))
-    job = core.job(client, {}, { id = 12, client = client })
-  end)
+  before_each(function() job = result_set.job(fs) end)
 
-  local function script(rules, names)
-    local all = { task(), { match = "/getDirFileTrees", reply = tree((table.unpack or unpack)(
-      names or { "_0.dolphin" })) } }
-    for _, rule in ipairs(rules or {}) do all[#all + 1] = rule end
-    fs:script(all)
-  end
+  local function script(rules, names) result_set.script(fs, rules, names) end
 
-  local function open_page(n, reply, times)
-    return { match = "/openFile.*[?&]page=" .. n .. "&", reply = reply, times = times }
-  end
-
-  local function first_set() return assert(results.list(job))[1] end
-
-  local function all(cursor)
-    local rows = {}
-    for row in cursor do rows[#rows + 1] = row end
-    return rows
-  end
+  local function first_set() return result_set.first(job) end
 
   local OOM = fault.linkis("{}", { status = 1, http = 500,
     message = "java.lang.OutOfMemoryError: heap space" })

@@ -1,60 +1,16 @@
 -- Result sets over the wire: every row whatever the paging fields say, broken
--- files and cut replies, exports that fail inside a 200 (linkis-wire 3.12, traps
--- 19 and 21 to 29, 58 to 60).
+-- files and cut replies (linkis-wire 3.12, traps 19 and 25 to 29, 58 to 60).
 
 local cjson = require "cjson"
 local core = require "taskclient.core"
-local client_module = require "taskclient.client"
 local fault = require "spec.support.fault"
 local process = require "spec.support.process"
+local result_set = require "spec.support.result_set"
 local results = require "taskclient.linkis.results"
-local retry = require "taskclient.rpc.retry"
 
-local FOLDER = "file:///result/12"
-
-local function slurp(path)
-  local file = io.open(path, "rb")
-  if not file then return nil end
-  local text = file:read "*a"
-  file:close()
-  return text
-end
-
-local function page(rows, more)
-  local data = {
-    type = "2", totalPage = 0, totalLine = #rows, page = 1, totalColumn = 2,
-    metadata = { { columnName = "id", dataType = "int", comment = "" },
-                 { columnName = "name", dataType = "string", comment = "" } },
-    fileContent = rows,
-  }
-  for name, value in pairs(more or {}) do data[name] = value end
-  return fault.linkis((cjson.encode(data):gsub('"fileContent":{}', '"fileContent":[]')))
-end
-
-local function rows_from(first, last)
-  local rows = {}
-  for i = first, last do rows[#rows + 1] = { tostring(i), "name " .. i } end
-  return rows
-end
-
-local function leaf(name)
-  return { name = name, path = FOLDER .. "/" .. name, isLeaf = true, children = cjson.null,
-           properties = { size = "7900", modifytime = "1657113288360" }, parentPath = FOLDER }
-end
-
-local function tree(...)
-  local children = {}
-  for i, name in ipairs { ... } do children[i] = leaf(name) end
-  return fault.linkis { dirFileTrees = { name = "12", path = FOLDER, properties = cjson.null,
-    children = children, isLeaf = false, parentPath = cjson.null } }
-end
-
-local function task(fields)
-  local record = { taskID = 12, status = "Succeed", resultLocation = FOLDER,
-                   executeApplicationName = "spark", requestApplicationName = "nightly" }
-  for name, value in pairs(fields or {}) do record[name] = value end
-  return { match = "/jobhistory/12/get", reply = fault.linkis { task = record } }
-end
+local slurp, page, rows_from, open_page, all = result_set.slurp, result_set.page,
+  result_set.rows_from, result_set.open_page, result_set.all
+local task, tree = result_set.task, result_set.tree
 
 describe("result sets", function()
   local fs, dir, job
@@ -67,31 +23,11 @@ describe("result sets", function()
     os.execute("rm -rf " .. process.quote(dir))
   end)
 
-  before_each(function()
-    local client = assert(core.client("linkis",
-      { url = fs.url, max_body = 40000, fields = { service = "linkis", budget = retry.budget() } },
-      client_module.class {}))
-    job = core.job(client, {}, { id = 12, client = client })
-  end)
+  before_each(function() job = result_set.job(fs) end)
 
-  local function script(rules, names)
-    local all = { task(), { match = "/getDirFileTrees", reply = tree((table.unpack or unpack)(
-      names or { "_0.dolphin" })) } }
-    for _, rule in ipairs(rules or {}) do all[#all + 1] = rule end
-    fs:script(all)
-  end
+  local function script(rules, names) result_set.script(fs, rules, names) end
 
-  local function open_page(n, reply, times)
-    return { match = "/openFile.*[?&]page=" .. n .. "&", reply = reply, times = times }
-  end
-
-  local function first_set() return assert(results.list(job))[1] end
-
-  local function all(cursor)
-    local rows = {}
-    for row in cursor do rows[#rows + 1] = row end
-    return rows
-  end
+  local function first_set() return result_set.first(job) end
 
   describe("are listed", function()
     it("by number, with their aliases (trap 27)", function()
@@ -495,112 +431,6 @@ describe("result sets", function()
       raises("x", { null = "a,b" }, "separator")
       raises("x.tsv", { separator = ";" }, "is for csv")
       raises(12, nil, "path")
-    end)
-  end)
-
-  describe("export", function()
-    local DISPOSITION = { "Content-Disposition: attachment;filename=downloadResultset.csv",
-                          "Content-Type: text/plain;charset=utf-8" }
-
-    local function export(body, headers, opts, path, count)
-      script {
-        open_page(1, page(rows_from(1, 2))),
-        { match = "/fileInfo", reply = fault.linkis { rowNumber = count or 2 } },
-        { match = "/resultsetToExcel", reply = fault.http(200, body, headers) },
-      }
-      return first_set():export(path, opts)
-    end
-
-    it("asks for all rows, by both names of the separator (traps 21, 23)", function()
-      local path = dir .. "/e.csv"
-      local body = "id;name\n1;NULL\n2;x\n"
-      assert.are.equal(#body, assert(export(body, DISPOSITION, { separator = ";" }, path)))
-      assert.are.equal(body, slurp(path))
-      local query = fs:requests("resultsetToExcel")[1].target
-      for _, part in ipairs { "csvSeparator=%3B", "csvSeperator=%3B", "limit=2147483647",
-        "outputFileType=csv" } do
-        assert.is_truthy(query:find(part, 1, true), part)
-      end
-    end)
-
-    it("finds the error inside a 200 (trap 24)", function()
-      local path = dir .. "/e2.csv"
-      local bytes, err = export("error(错误):null", { "Content-Type: text/plain;charset=utf-8" },
-        nil, path)
-      assert.is_nil(bytes)
-      assert.are.equal("service", err.kind)
-      assert.is_nil(slurp(path))
-    end)
-
-    it("finds a file that was cut by counting", function()
-      local path = dir .. "/e3.csv"
-      local bytes, err = export("id,name\n1,x\n", DISPOSITION, nil, path, 40)
-      assert.is_nil(bytes)
-      assert.are.equal("protocol", err.kind)
-      assert.is_nil(slurp(path))
-    end)
-
-    it("leaves an older file alone until a whole one is there", function()
-      local path = dir .. "/e5.csv"
-      local old = "id,name\n1,a\n2,b\n"
-      assert(export(old, DISPOSITION, nil, path))
-      local bytes, err = export("id,name\n1,x\n", DISPOSITION, nil, path)
-      assert.is_nil(bytes)
-      assert.are.equal("io", err.kind)
-      bytes, err = export("id,name\n1,x\n", DISPOSITION, { overwrite = true }, path, 40)
-      assert.is_nil(bytes)
-      assert.is_truthy(err.message:find("1 of 40 rows", 1, true))
-      assert.are.equal(old, slurp(path))
-      assert(export("id,name\n1,x\n2,y\n", DISPOSITION, { overwrite = true }, path))
-      assert.are.equal("id,name\n1,x\n2,y\n", slurp(path))
-      bytes, err = export(old, DISPOSITION, nil, dir .. "/nosuch/e.csv")
-      assert.is_nil(bytes)
-      assert.are.equal("io", err.kind)
-      assert.are.equal(path .. "\n", (select(2, process.run { "find", dir, "-name", "e5*" })))
-    end)
-
-    it("finds a spreadsheet without an end (trap 22)", function()
-      local bytes, err = export("PK\3\4 and so on", DISPOSITION, nil, dir .. "/e.xlsx")
-      assert.is_nil(bytes)
-      assert.are.equal("protocol", err.kind)
-      assert.matches("the spreadsheet has no end", err.message)
-      local query = fs:requests("resultsetToExcel")[1].target
-      assert.is_truthy(query:find("outputFileType=xlsx", 1, true))
-      bytes, err = export("id,name\n1,x\n", DISPOSITION, nil, dir .. "/e.xlsx")
-      assert.is_nil(bytes)
-      assert.equal("protocol", err.kind)
-      assert.matches("the answer is no spreadsheet", err.message)
-      assert(export("PK\3\4 … PK\5\6\0\0", DISPOSITION, { format = "xlsx" }, dir .. "/e2.xlsx"))
-    end)
-
-    it("goes by the path's ending in any case, and refuses one that promises another form",
-      function()
-      assert(export("PK\3\4 … PK\5\6\0\0", DISPOSITION, nil, dir .. "/E.XLSX"))
-      assert.matches("outputFileType=xlsx", fs:requests("resultsetToExcel")[1].target)
-      for _, name in ipairs { "/e.json", "/e.TSV" } do
-        local bytes, err = export("id,name\n1,x\n2,y\n", DISPOSITION, nil, dir .. name)
-        assert.is_nil(bytes)
-        assert.equal("unsupported", err.kind)
-        assert.matches("the server writes csv and xlsx", err.message)
-      end
-      assert(export("id,name\n1,x\n2,y\n", DISPOSITION, { format = "csv" }, dir .. "/e.json"))
-    end)
-
-    it("works for rows that are not shown", function()
-      script {
-        { match = "/openFile", reply = fault.linkis { type = "2", display_prohibited = true } },
-        { match = "/fileInfo", reply = fault.linkis { rowNumber = 1 } },
-        { match = "/resultsetToExcel", reply = fault.http(200, "id\n1\n", DISPOSITION) },
-      }
-      assert.are.equal(5, assert(first_set():export(dir .. "/hidden.csv")))
-    end)
-
-    it("refuses texts, whose lines the server would join (trap 25)", function()
-      script { { match = "/openFile", reply = fault.linkis { type = "1", metadata = "NULL",
-        fileContent = { { "x" } } } } }
-      local bytes, err = first_set():export(dir .. "/e4.csv")
-      assert.is_nil(bytes)
-      assert.are.equal("unsupported", err.kind)
     end)
   end)
 end)

@@ -169,6 +169,7 @@ static void add_reply_fields (lua_State *L, tc_client *c,
                               const tc_verdict *v, const tc_reply *r) {
   tc_slice whole = { r->body.ptr, r->body.len };
   tc_slice body = before_params(whole);
+  body.len = before_binary(body);
   tc_set_integer(L, "http_status", r->http_status);
   if (r->retry_after >= 0) tc_set_number(L, "retry_after", r->retry_after);
   if (v->read) {

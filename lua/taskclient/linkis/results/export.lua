@@ -26,10 +26,14 @@ local JOB_SCHEMA = {
 
 local BROKEN_OFF = { network = true, protocol = true }
 
-local function refused(job, path, kind, message)
+local function refused(job, path, kind, message, hint)
   return nil, failure.new(kind, message,
-    { operation = "export", job_id = job.id, path = path, retryable = false })
+    { operation = "export", job_id = job.id, path = path, retryable = false, hint = hint })
 end
+
+-- What may do where the server's export does not.
+local INSTEAD = "rs:save writes the rows itself"
+local INSTEAD_OF_XLSX = INSTEAD .. ", and the server's CSV may do where XLSX does not"
 
 local function fetch(job, operation, args, path, opts)
   local _, bytes, err = request.send(job.client, operation, args,
@@ -37,7 +41,7 @@ local function fetch(job, operation, args, path, opts)
   if not bytes then
     err.job_id = job.id
     if err.kind == "service" and not err.hint then
-      err.hint = "rs:save writes the rows itself, and the server's CSV may do where XLSX does not"
+      err.hint = args.outputFileType == "csv" and INSTEAD or INSTEAD_OF_XLSX
     end
     return nil, err
   end
@@ -83,7 +87,8 @@ local function take(job, path, opts, get, missing)
   local what = missing(temp)
   if what then
     os.remove(temp)
-    return refused(job, path, "protocol", what)
+    return refused(job, path, "protocol", what,
+      missing == missing_end and INSTEAD_OF_XLSX or INSTEAD)
   end
   local ok
   ok, err = core.place(temp, target, opts.overwrite, host.durable(job.client, opts.durable))
