@@ -7,9 +7,10 @@ local collector = require "spec.support.collector"
 local EXACT = _VERSION >= "Lua 5.3" and not rawget(_G, "jit")
 local null = core.null
 local unpack = table.unpack or unpack
+local path = os.tmpname()
 
-local function slurp(path)
-  local file = io.open(path, "rb")
+local function slurp(name)
+  local file = io.open(name, "rb")
   local text = file and file:read "*a"
   if file then file:close() end
   return text
@@ -129,12 +130,31 @@ describe("a page", function()
     assert.equal("2", page.type)
   end)
 
-  it("keeps the cells of rows of any width", function()
-    local data = '{"metadata":[{"columnName":"a","dataType":"int"}],"type":"2",'
-      .. '"fileContent":[["1","2","3"],[]]}'
+  it("without columns keeps the cells of rows of any width", function()
+    local data = '{"metadata":"NULL","type":"1","fileContent":[["1","2","3"],[]]}'
     assert.same({ { "1", "2", "3" }, {} }, core.page(data).rows)
-    assert.same({ { a = "1", column_2 = "2", column_3 = "3" }, {} }, core.page(data,
+    assert.same({ { text = "1", column_2 = "2", column_3 = "3" }, {} }, core.page(data,
       { records = true }).rows)
+  end)
+
+  it("of columns has no row with more or fewer cells", function()
+    local rest = ',["4","5"]' .. (',["aaaaaaaaaaaaaaaa","bbbbbbbbbbbbbbbb"]'):rep(9)
+    for cells, row in pairs { [1] = '["1"]', [3] = '["1","2","3"]', [0] = "[]",
+      [4] = '["1","2",null,"4"]' } do
+      local data = '{"metadata":[{"columnName":"a","dataType":"int"},{"columnName":"b"}],'
+        .. '"type":"2","fileContent":[["x","y"],' .. row .. rest .. "]}"
+      local text = ("row 2 of the page has %d cells for 2 columns"):format(cells)
+      for _, opts in ipairs { {}, { typed = true }, { records = true } } do
+        fails(data, text, opts)
+      end
+      for _, format in ipairs { "csv", "tsv", "jsonl" } do
+        local writer = assert(core.writer(path, { format = format, overwrite = true }))
+        local n, err = writer:page(data)
+        writer:discard()
+        assert.is_nil(n, format .. cells)
+        assert.equal("protocol", err.kind)
+      end
+    end
   end)
 
   it("gives equal column names different keys", function()
@@ -228,8 +248,6 @@ describe("typed cells", function()
 end)
 
 -- ---- files ----
-
-local path = os.tmpname()
 
 local function write(opts, pages)
   opts.overwrite = true

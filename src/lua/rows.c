@@ -16,6 +16,7 @@ typedef struct shape {   /* of the page's rows */
   int width;             /* columns by the metadata */
   const char *kinds;     /* one a column */
   int names;             /* stack index of the list of record keys */
+  int cells;             /* of the row read last */
 } shape;
 
 /* ---- columns ---- */
@@ -109,7 +110,7 @@ static void push_cell (lua_State *L, const tc_cell *cell, const shape *s,
 
 /* ---- rows ---- */
 
-static void push_array_row (lua_State *L, tc_page *p, const shape *s) {
+static void push_array_row (lua_State *L, tc_page *p, shape *s) {
   tc_cell cell;
   tc_slice text;
   int i;
@@ -122,9 +123,10 @@ static void push_array_row (lua_State *L, tc_page *p, const shape *s) {
       lua_rawseti(L, -2, ++i);
     }
   }
+  s->cells = i - 1;
 }
 
-/* a cell without a column gets a key all the same: no value is dropped */
+/* a cell of a set without columns gets a key all the same */
 static void push_key (lua_State *L, const shape *s, int i) {
   if (i <= s->width)
     lua_rawgeti(L, s->names, i);
@@ -134,7 +136,7 @@ static void push_key (lua_State *L, const shape *s, int i) {
     lua_pushfstring(L, "column_%d", i);
 }
 
-static void push_record (lua_State *L, tc_page *p, const shape *s) {
+static void push_record (lua_State *L, tc_page *p, shape *s) {
   tc_cell cell;
   int i;
   lua_createtable(L, 0, s->width > 0 ? s->width : 1);
@@ -143,10 +145,16 @@ static void push_record (lua_State *L, tc_page *p, const shape *s) {
     push_cell(L, &cell, s, i);
     lua_rawset(L, -3);
   }
+  s->cells = i - 1;
+}
+
+/* which cell of a row without its number of cells is whose, nobody knows */
+static bool fits (const shape *s) {
+  return s->width == 0 || s->cells == s->width;
 }
 
 /* the rows' table; *count rows. false: they are not rows [-0, +1] */
-static bool push_rows (lua_State *L, tc_page *p, const shape *s, int *count) {
+static bool push_rows (lua_State *L, tc_page *p, shape *s, int *count) {
   size_t guess = p->total < ROWS_GUESSED ? p->total : ROWS_GUESSED;
   tc_row r;
   lua_createtable(L, (int)guess, 0);
@@ -157,6 +165,7 @@ static bool push_rows (lua_State *L, tc_page *p, const shape *s, int *count) {
     else
       push_array_row(L, p, s);
     lua_rawseti(L, -2, ++*count);
+    if (!fits(s)) return false;
   }
   return r == TC_ROWS_END;
 }
@@ -204,7 +213,10 @@ static int push_page (lua_State *L, tc_slice data, bool checked, int options) {
   if (p.rows == NULL && p.prohibited)
     lua_newtable(L);
   else if (!push_rows(L, &p, &s, &count))
-    return fail(L, &p.json, base);
+    return count == 0 || fits(&s)
+             ? fail(L, &p.json, base)
+             : tc_fail(L, "protocol", "row %d of the page has %d cells for %d "
+                       "columns", count, s.cells, s.width);
   if (tc_json_next(&p.json) != TC_JSON_END)
     return fail(L, &p.json, base);
   lua_createtable(L, 0, 6);

@@ -150,7 +150,8 @@ static bool put_short_cells (tc_lines *l, tc_page *p) {
     if (l->cells < l->width) {
       if (!tc_json_element(p->rows, &text)) return true;
     }
-    else if (!tc_json_next_row(p->rows, &text)) return true;
+    else if (l->cells > l->width || !tc_json_next_row(p->rows, &text))
+      return true; /* one too many: the row is refused */
     else {
       if (!tc_lines_end(l, true)) return false;
       l->line = l->out.len;

@@ -206,12 +206,28 @@ local function too_wide(self)
     .. "columns without end"):format(COLUMNS_MOST), { operation = "openFile", retryable = false }))
 end
 
+-- The columns of all parts as those of the first; an err where they are not as many as there are.
+local function join_metadata(self, first, parts, total)
+  local all = {}
+  for _, part in ipairs(parts) do
+    for _, column in ipairs(type(part.metadata) == "table" and part.metadata or {}) do
+      all[#all + 1] = column
+    end
+    first.calls[#first.calls + 1] = part.call
+  end
+  first.metadata = all
+  if not total or #all == total then return first end
+  return nil, explained(self, failure.new("protocol",
+    ("the pages of columns have %d columns in place of %d"):format(#all, total),
+    { operation = "openFile", retryable = false }))
+end
+
 -- One page of rows put together from pages of columns. A server that does not say how many
 -- columns there are may repeat its last page of them.
 local function ask_wide(self)
-  local calls, first, total, repeats = {}, nil, self.columns, 0
+  local parts, first, total, repeats = {}, nil, self.columns, 0
   for column_page = 1, math.huge do
-    if (total or #calls * COLUMNS) > COLUMNS_MOST then return nil, too_wide(self) end
+    if (total or #parts * COLUMNS) > COLUMNS_MOST then return nil, too_wide(self) end
     local part, err = ask(self, self.offset, column_page)
     if not part then
       local past = first and (err.http_status == 206 or tonumber(err.code) == NO_SUCH_COLUMNS)
@@ -219,17 +235,17 @@ local function ask_wide(self)
       break
     end
     if part.display_prohibited then return nil, prohibited(self, part) end
-    repeats = first and calls[#calls]:body() == part.call:body() and repeats + 1 or 0
-    calls[#calls + 1], first = part.call, first or part
+    repeats = first and parts[#parts].call:body() == part.call:body() and repeats + 1 or 0
+    parts[#parts + 1], first = part, first or part
     total = total or tonumber(part.totalColumn)
-    if total and #calls * COLUMNS >= total then break end
+    if total and #parts * COLUMNS >= total then break end
     if not total and repeats == REPEATS then
-      for _ = 1, REPEATS do table.remove(calls):close() end
+      for _ = 1, REPEATS do table.remove(parts).call:close() end
       break
     end
   end
-  first.calls = calls
-  return first
+  first.calls = {}
+  return join_metadata(self, first, parts, total)
 end
 
 -- Very wide rows are fewer on a page, or a page of them would be gigabytes.
@@ -385,20 +401,28 @@ local function without_end(self)
       - self.alike * self.size), { operation = "openFile", retryable = false }))
 end
 
+-- The columns by name and type, in one text; "" where the set has none.
+local function columns_text(facts)
+  local list = {}
+  for i, column in ipairs(type(facts.metadata) == "table" and facts.metadata or {}) do
+    list[i] = type(column) == "table" and tostring(column.columnName) .. "\1"
+      .. tostring(column.dataType) or "?"
+  end
+  return table.concat(list, "\0")
+end
+
 -- What is wrong with a page beside those before it, or nil.
 local function strange(self, facts)
-  if facts.type ~= nil and not M.type_of(facts.type) then
+  local kind = facts.type ~= nil and M.type_of(facts.type)
+  if kind == nil then
     return ("the result set is of the type '%s', which is not known"):format(tostring(facts.type))
   end
-  if type(facts.metadata) ~= "table" or facts.calls then return nil end
-  local names = {}
-  for i, column in ipairs(facts.metadata) do
-    names[i] = type(column) == "table" and tostring(column.columnName) or "?"
-  end
-  names = table.concat(names, "\0")
-  self.names = self.names or names
-  return names ~= self.names
-    and ("the page with row %d has other columns than the first one"):format(self.offset + 1) or nil
+  local columns = columns_text(facts)
+  self.kind, self.names = self.kind or kind, self.names or columns
+  local same = columns == self.names and (not kind or kind == self.kind)
+  if same or tonumber(facts.totalLine) == 0 then return nil end
+  return ("the page with row %d has %s than the first one"):format(self.offset + 1,
+    columns == self.names and "another type" or "other columns")
 end
 
 local function hand_out(self, use)
