@@ -90,10 +90,10 @@ static int look_at (const char *path, bool overwrite, struct stat *st) {
     return errno == ENOENT ? 0 : errno;
   if (S_ISDIR(st->st_mode))
     return EISDIR;
-  if (!overwrite)
-    return EEXIST;
   /* a rename would put a file in the place of a device */
-  return S_ISREG(st->st_mode) || S_ISLNK(st->st_mode) ? 0 : EINVAL;
+  if (!S_ISREG(st->st_mode) && !S_ISLNK(st->st_mode))
+    return EINVAL;
+  return overwrite ? 0 : EEXIST;
 }
 
 int tc_file_target (const char *path, bool overwrite, char **target,
