@@ -157,10 +157,18 @@ describe("a page", function()
     end
   end)
 
+  it("names a column that has no name by its number", function()
+    local data = '{"metadata":[{"columnName":""},{"columnName":null},{},{"columnName":"a"}],'
+      .. '"type":"2","fileContent":[["1","2","3","4"]]}'
+    assert.same({ { column_1 = "1", column_2 = "2", column_3 = "3", a = "4" } },
+      core.page(data, { records = true }).rows)
+    assert.equal("column_1", core.page(data).columns[1].name)
+  end)
+
   it("gives equal column names different keys", function()
     local data = page_of({ { "a" }, { "a" }, { "a_2" }, { "a" }, { "" } }, { { "1", "2", "3", "4",
       "5" } })
-    assert.same({ { a = "1", a_2 = "2", a_2_2 = "3", a_3 = "4", [""] = "5" } }, core.page(data,
+    assert.same({ { a = "1", a_2 = "2", a_2_2 = "3", a_3 = "4", column_5 = "5" } }, core.page(data,
       { records = true }).rows)
     assert.equal("a", core.page(data).columns[4].name)
   end)

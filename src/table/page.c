@@ -146,7 +146,7 @@ bool tc_page_column (tc_json *columns, int number, tc_column *c) {
   while (tc_json_next(columns) == TC_JSON_NAME)
     take_column_member(columns, c);
   c->kind = tc_kind_of(c->type);
-  if (c->name.ptr == NULL) {
+  if (c->name.len == 0) {
     c->name.len = (size_t)snprintf(c->made, sizeof c->made, "column_%d", number);
     c->name.ptr = c->made;
   }
