@@ -156,6 +156,31 @@ describe("a hostile", function()
     trap:stop()
   end)
 
+  it("path or name in a record raises nothing", function()
+    for _, evil in ipairs { "a\0b", ("x"):rep(2 * 1024 * 1024), "\27]0;x\7" } do
+      for _, status in ipairs { "Failed", "Succeed", "Running" } do
+        local task = { taskID = 7, status = status, instance = evil, logPath = evil,
+          resultLocation = evil, strongerExecId = evil, execId = evil, progress = evil,
+          errDesc = evil, engineType = evil, paramsJson = evil, sourceJson = evil }
+        local tree = { dirFileTrees = { children = { { name = evil .. "_0.dolphin", path = evil } } } }
+        fs:script {
+          { match = "/7/get", reply = fault.linkis { task = task } },
+          { match = "/getDirFileTrees", reply = fault.linkis(tree) },
+          default = { { "read" }, { "send", fault.linkis {} } },
+        }
+        local job = require("taskclient").linkis { url = fs.url, user = "u", token = "t" }:attach(7)
+        job:wait { timeout = 0.2 }
+        job:error()
+        job:logs({ timeout = 0.2 }):read()
+        for _, set in ipairs(job:results() or {}) do set:columns() end
+        job:progress()
+        job:abort { timeout = 0.2 }
+        job:retry()
+        assert.is_nil(tostring(job):find "[%c]")
+      end
+    end
+  end)
+
   it("argument of the wrong type or name raises and names itself", function()
     local function message(...)
       local ok, err = pcall(client.start, client, ...)

@@ -56,6 +56,16 @@ function M.text(value)
   return type(value) == "string" and value ~= "" and value or nil
 end
 
+local PATH_MOST = 65536 -- bytes
+
+--- A path as a record or a list of files shows it, or nil where none could be asked for again.
+---@param value any
+---@return string|nil
+function M.path(value)
+  local path = M.text(value)
+  return path and #path <= PATH_MOST and not path:find("\0", 1, true) and path or nil
+end
+
 --- A task id as the whole number it is, given as number or text; else nil.
 ---@param id any
 ---@return integer|nil
@@ -322,7 +332,7 @@ function M.place(job)
       .. "whole before: wait first, job:wait()"):format(tostring(record.status)),
       { operation = "results", job_id = job.id, retryable = true })
   end
-  return record, M.text(record.resultLocation)
+  return record, M.path(record.resultLocation)
 end
 
 return M

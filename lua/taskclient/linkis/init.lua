@@ -205,7 +205,7 @@ local function error_lines(job, record, deadline)
     keep_last(lines, line)
     line = cursor:read()
   end
-  local path = history.text(record.logPath)
+  local path = history.path(record.logPath)
   if #lines > 0 or not path then return lines end
   local data = job.client:call("openLog", { path = path }, { retry = false, deadline = deadline })
   local log = type(data) == "table" and data.log

@@ -73,7 +73,7 @@ local function look(self)
   self.looked, self.ended = true, ended
   self.ended_lately = ended and is_recent(self.client, changed)
   self.exec = history.shown(self.job, exec, other)
-  self.path = history.text(path) or self.path
+  self.path = history.path(path) or self.path
   return true
 end
 

@@ -381,7 +381,7 @@ local function new_set(job, record, child)
 end
 
 local function is_result(child)
-  return type(child) == "table" and type(child.name) == "string" and type(child.path) == "string"
+  return type(child) == "table" and type(child.name) == "string" and history.path(child.path)
     and child.isLeaf ~= false and child.name:find "%.dolphin$" ~= nil
 end
 
