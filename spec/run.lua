@@ -17,7 +17,7 @@ local RUNS = {
 
 local function output(command)
   local pipe = assert(io.popen(command, "r"))
-  local text = pipe:read "a"
+  local text = pipe:read "*a"
   pipe:close()
   return (text:gsub("%s+$", ""))
 end

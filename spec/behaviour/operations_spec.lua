@@ -13,7 +13,7 @@ local function reference()
   local path = os.getenv "TASKCLIENT_REFERENCE" or "../shared/reference"
   local file = io.open(path .. "/linkis-wire.md")
   if not file then return nil end
-  local text = file:read "a"
+  local text = file:read "*a"
   file:close()
   return text
 end

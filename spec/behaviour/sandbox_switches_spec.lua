@@ -91,7 +91,7 @@ describe("the sandbox's switches:", function()
     file:close()
     local pipe = io.popen("printf %s hadoop | openssl pkeyutl -encrypt -pubin -inkey " .. name
       .. " -pkeyopt rsa_padding_mode:pkcs1 2>/dev/null | base64 -w0")
-    local secret = pipe:read "a"
+    local secret = pipe:read "*a"
     pipe:close()
     os.remove(name)
     local code, refused = login("hadoop", "hadoop")

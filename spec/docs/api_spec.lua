@@ -6,7 +6,7 @@ local taskclient = require "taskclient"
 
 local function read(path)
   local file = assert(io.open(path))
-  local text = file:read "a"
+  local text = file:read "*a"
   file:close()
   return text
 end

@@ -9,14 +9,14 @@ local ENV = { LUA_PATH = package.path, LUA_CPATH = package.cpath, LC_ALL = "C.UT
 
 local function read(path)
   local file = assert(io.open(path))
-  local text = file:read "a"
+  local text = file:read "*a"
   file:close()
   return text
 end
 
 local function shell(command)
   local pipe = assert(io.popen(command))
-  local text = pipe:read "a"
+  local text = pipe:read "*a"
   pipe:close()
   return (text:gsub("%s+$", ""))
 end

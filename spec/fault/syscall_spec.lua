@@ -56,7 +56,7 @@ describe("a system call that fails", function()
 
   local function slurp(path)
     local file = io.open(path, "rb")
-    local text = file and file:read "a"
+    local text = file and file:read "*a"
     if file then file:close() end
     return text
   end
@@ -107,7 +107,7 @@ describe("a system call that fails", function()
     else
       assert.is_true(content == nil or content == CONTENT, what) -- only its fsync may have failed
     end
-    local left = io.popen("ls -A " .. run.folder):read "a"
+    local left = io.popen("ls -A " .. run.folder):read "*a"
     assert.equal(content and "rows.csv\n" or "", left, what)
   end
 

@@ -11,7 +11,7 @@ local SAMPLE = 12
 
 local function slurp(path)
   local file = assert(io.open(path, "rb"))
-  local text = file:read "a"
+  local text = file:read "*a"
   file:close()
   return text
 end
@@ -27,7 +27,7 @@ describe("a script that is killed", function()
     stub = process.start({ "sh", "-c", command:format(dir, STUB, dir, dir, dir) })
     local port = wait.eventually(function()
       local file = io.open(dir .. "/port")
-      return file and file:read "a"
+      return file and file:read "*a"
     end, 10, "the stub's port")
     url = "http://127.0.0.1:" .. port
   end)

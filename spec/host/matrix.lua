@@ -56,7 +56,7 @@ end
 
 local function read(path)
   local file = assert(io.open(path))
-  local text = file:read "a"
+  local text = file:read "*a"
   file:close()
   return text
 end

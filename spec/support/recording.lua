@@ -65,7 +65,7 @@ end
 ---The steps of one recording: exchanges ({request=, reply=}) and remarks (texts).
 function M.steps(folder, name)
   local file = assert(io.open(folder .. "/" .. name .. ".txt", "rb"))
-  local text = "\n" .. file:read "a" .. "\n"
+  local text = "\n" .. file:read "*a" .. "\n"
   file:close()
   local steps, at = {}, 1
   while true do

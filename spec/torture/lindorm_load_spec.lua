@@ -23,7 +23,7 @@ local FORMAT = "${Package}\31${Version}\31${Section}\31${Installed-Size}\31${Mai
 local function packages()
   local pipe = assert(io.popen("dpkg-query -W -f='" .. FORMAT .. "'"))
   local list = {}
-  for record in pipe:read("a"):gmatch "([^\30]*)\30" do
+  for record in pipe:read("*a"):gmatch "([^\30]*)\30" do
     local fields = {}
     for field in (record .. "\31"):gmatch "([^\31]*)\31" do fields[#fields + 1] = field end
     list[#list + 1] = fields

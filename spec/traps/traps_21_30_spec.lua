@@ -12,7 +12,7 @@ local DISPOSITION = { "Content-Disposition: attachment;filename=downloadResultse
 local function slurp(path)
   local file = io.open(path, "rb")
   if not file then return nil end
-  local text = file:read "a"
+  local text = file:read "*a"
   file:close()
   return text
 end

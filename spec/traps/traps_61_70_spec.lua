@@ -234,7 +234,7 @@ describe("the traps", function()
     local found, last = {}, 70
     for path in io.popen("ls spec/traps/*_spec.lua"):lines() do
       local file = assert(io.open(path))
-      for n in file:read("a"):gmatch '\n  [id][te][%a]*%("(%d+): ' do
+      for n in file:read("*a"):gmatch '\n  [id][te][%a]*%("(%d+): ' do
         n = tonumber(n)
         assert.is_nil(found[n], "trap " .. n .. " stands twice")
         found[n] = true
@@ -244,7 +244,7 @@ describe("the traps", function()
     local folder = recording.folder()
     local reference = folder and io.open(folder .. "/../reference/linkis-wire.md")
     if reference then
-      local section = reference:read("a"):match "\n## 8%..-\n## 9%."
+      local section = reference:read("*a"):match "\n## 8%..-\n## 9%."
       for n in section:gmatch "\n| (%d+) |" do last = math.max(last, tonumber(n)) end
       reference:close()
     end
