@@ -5,7 +5,7 @@ local hide = require "taskclient.text.redact"
 local TEXTS = {
   ["password=abc"] = "password=***",
   ["PASSWORD : 'a b c' x"] = "PASSWORD : '***' x",
-  ["password <> '' or passwd=\"x\""] = "password <> '***' or passwd=\"***\"",
+  ["password <> '' or passwd=\"x\""] = "password <> '' or passwd=\"***\"",
   [ [[{"password":"x\"y","k":1}]] ] = [[{"password":"***","k":1}]],
   [ [[{\"token\": \"x\", \"k\": 1}]] ] = [[{\"token\": \"***\", \"k\": 1}]],
   ["identified with sha256_password by 'z' account"]
@@ -18,6 +18,13 @@ local TEXTS = {
   ["Authorization: Bearer abc, no"] = "Authorization: Bearer ***, no",
   ["the token ends; unexpected token"] = "the token ends; unexpected token",
   ["token.lua:7: not good"] = "token.lua:7: not good",
+  ["Unexpected token: '}' at 3:4"] = "Unexpected token: '}' at 3:4",
+  ["unexpected token \"select\", expecting token ';'"]
+    = "unexpected token \"select\", expecting token ';'",
+  ["unexpected token 'a1B2c3d4'"] = "unexpected token '***'",
+  ["denied (using password: YES)"] = "denied (using password: YES)",
+  ["password = ? and token: null"] = "password = ? and token: null",
+  ["token = 'yes1'"] = "token = '***'", ["password: 4"] = "password: ***",
   ["passwd"] = "passwd",
   ["PASSWORD Hunter22 (no =)"] = "PASSWORD *** (no =)",
   ["the password is Hunter22, so"] = "the password is ***, so",

@@ -93,6 +93,20 @@ local function extent(text, from, word)
   return from + 1, escaped and at - 1 or at
 end
 
+local PLAIN = { ["true"] = true, ["false"] = true, yes = true, no = true, none = true, null = true,
+  ["nil"] = true }
+
+-- Whether what is given tells nobody anything: `(using password: YES)`, `password = ?`, and what
+-- a parser has met: `unexpected token ';'`.
+local function is_harmless(text, lower, start, first, stop)
+  if stop - first > LONGEST_NAME then return false end
+  local value = lower:sub(first, stop - 1):gsub("[%)%]}.:]+$", "")
+  if PLAIN[value] or #value <= 2 and not value:find "[%w\128-\255]" then return true end
+  local before = lower:sub(math.max(1, start - 20), start - 1)
+  return (before:find "expect%l*%s$" or before:find "unrecognized%s$")
+    and not looks_secret(text:sub(first, stop - 1), 6, true)
+end
+
 local function hide_after(text, lower, word)
   local done, kept = 1, {}
   local start, last = lower:find(word)
@@ -103,8 +117,11 @@ local function hide_after(text, lower, word)
       or in_prose(text, lower, behind, text:sub(start, last):find "^[%u_]+$" ~= nil)
     if from then
       local first, stop = extent(lower, from, word)
-      kept[#kept + 1] = text:sub(done, first - 1) .. HIDDEN
-      done, behind = stop, math.max(behind, stop)
+      if not is_harmless(text, lower, start, first, stop) then
+        kept[#kept + 1] = text:sub(done, first - 1) .. HIDDEN
+        done = stop
+      end
+      behind = math.max(behind, stop)
     end
     start, last = lower:find(word, behind)
   end
