@@ -188,7 +188,7 @@ local function run(handler, id, index)
   if not trusted() then return refuse(415, "expected application/json") end
   if type(id) == "number" then return handler() end
   local client_here = linkis()
-  local fine, job = pcall(client_here.attach, client_here, tonumber(id))
+  local fine, job = pcall(client_here.attach, client_here, id)
   if not fine then return refuse(404, "no task has the id " .. id:sub(1, 40)) end
   handler(job, index)
 end

@@ -69,7 +69,8 @@ end
 
 function Job:__tostring()
   local fields = core.fields(self)
-  local last, id = fields.last, core.clean(tostring(fields.id), 200, "line")
+  local last, id = fields.last, fields.id
+  id = core.clean(type(id) == "number" and ("%d"):format(id) or id, 200, "line")
   if not last then return ("%s job %s"):format(fields.client.service, id) end
   local state = last.state
   if state == "running" and percent(last.progress) then

@@ -116,6 +116,15 @@ describe("a wrong argument", function()
     os.remove(run.path)
   end)
 
+  it("is an id that this Lua would round", function()
+    for _, id in ipairs { "9007199254740993", "999999999999999999", 2 ^ 53 } do
+      local fine, made = pcall(linkis.attach, linkis, id)
+      assert.equal(math.tointeger ~= nil, fine)
+      if fine then assert.equal("linkis job " .. ("%d"):format(id), tostring(made)) end
+    end
+    assert.equal("linkis job 9007199254740991", tostring(linkis:attach(2 ^ 53 - 1)))
+  end)
+
   local WRONG = { -- what is called, and what its complaint must say
     { "linkis { ulr = 1 }", "unknown option 'ulr'; did you mean 'url'?",
       function() taskclient.linkis { ulr = 1 } end },
@@ -154,6 +163,9 @@ describe("a wrong argument", function()
     { "attach()", "id or handle: .* got nothing", function() linkis:attach() end },
     { "attach: an id", 'task id or handle expected, got "%.%./x"',
       function() linkis:attach "../x" end },
+    { "attach: an id with a fraction", 'whole number', function() linkis:attach(1.5) end },
+    { "attach: an id beyond 64 bits", "task id or handle expected",
+      function() linkis:attach "9223372036854775808" end },
     { "attach: a handle of the other server", 'expected, got "proc%-1"',
       function() linkis:attach(load:handle()) end },
     { "call: an operation", "no operation 'statsu'", function() linkis:call("statsu", {}) end },

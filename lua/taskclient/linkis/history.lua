@@ -66,12 +66,15 @@ function M.path(value)
   return path and #path <= PATH_MOST and not path:find("\0", 1, true) and path or nil
 end
 
---- A task id as the whole number it is, given as number or text; else nil.
+local IDS_END = math.tointeger and 2 ^ 63 or 2 ^ 53 -- from there on numbers would be rounded
+
+--- A task id as the whole number it is, given as number or text; else nil, also where this Lua
+--- would round it.
 ---@param id any
 ---@return integer|nil
 function M.task_id(id)
   if type(id) == "string" and id:match "^%d+$" and #id <= 18 then id = tonumber(id) end
-  if type(id) ~= "number" or id ~= math.floor(id) or id < 1 or id >= 2 ^ 63 then return nil end
+  if type(id) ~= "number" or id ~= math.floor(id) or id < 1 or id >= IDS_END then return nil end
   return math.tointeger and math.tointeger(id) or id
 end
 
