@@ -6,6 +6,7 @@
 #include "lua/value.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -16,79 +17,80 @@
 #define DEEPEST 128
 #define LUA_TCDATA 10 /* of LuaJIT: its 64-bit integers */
 
-typedef struct level { /* a table that is being written */
+/* a table that is being written, and which of its members */
+typedef struct level {
   const void *table;
-  const struct level *outer;
-  int depth;
+  struct level *outer;
+  int depth, index; /* index: of an array, 0 in an object */
+  tc_slice name;
 } level;
 
 /* upvalues of core.encode: what marks arrays; the last two are cjson's, or nil */
 enum { ARRAY_MT = 1, EMPTY_ARRAY_MT, EMPTY_ARRAY };
 
-/* Each encoder appends the value on top of the stack, or says false and pushes
-   what is wrong with it: the place inside of the value, then the reason. */
-static bool encode (lua_State *L, tc_buffer *out, const level *outer);
+/* Each encoder appends the value on top of the stack, or says false and leaves on
+   top what is wrong with it: the place inside of the value, then the reason. */
+static bool encode (lua_State *L, tc_buffer *out, level *outer);
 
-static void put (lua_State *L, tc_status status) {
+static bool wrong (lua_State *L, const level *at, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  lua_pushvfstring(L, format, args);
+  va_end(args);
+  luaL_checkstack(L, 4, "nested too deep");
+  for (; at != NULL; at = at->outer) {
+    if (at->index > 0) lua_pushfstring(L, "[%d]", at->index);
+    else {
+      lua_pushliteral(L, ".");
+      lua_pushlstring(L, at->name.ptr, at->name.len);
+      lua_concat(L, 2);
+    }
+    lua_insert(L, -2);
+    lua_concat(L, 2);
+  }
+  return false;
+}
+
+static bool put (lua_State *L, tc_status status) {
   if (status != TC_OK) luaL_error(L, "not enough memory");
-}
-
-static bool wrong (lua_State *L, const char *what) {
-  lua_pushfstring(L, ": %s has no JSON form", what);
-  return false;
-}
-
-/* the message on top, of a member, becomes one of the table that holds it */
-static bool inside (lua_State *L) { /* message, step -> step .. message */
-  lua_insert(L, -2);
-  lua_concat(L, 2);
-  return false;
+  return true;
 }
 
 /* ---- scalars ---- */
 
-static bool encode_integer (lua_State *L, tc_buffer *out, int64_t n) {
-  char text[24];
-  int len = snprintf(text, sizeof text, "%lld", (long long)n);
-  put(L, tc_buffer_add(out, text, (size_t)len));
-  return true;
-}
-
 /* whole floats are integers too: a computed 8 / 2 is to arrive as 4 */
-static bool encode_number (lua_State *L, tc_buffer *out) {
+static bool encode_number (lua_State *L, tc_buffer *out, const level *outer) {
   char text[TC_JSON_DIGITS];
-  int64_t n;
-  double d;
-  if (lua_isinteger(L, -1) && tc_toint64(L, -1, &n))
-    return encode_integer(L, out, n);
-  d = (double)lua_tonumber(L, -1);
-  if (isnan(d)) return wrong(L, "nan");
-  if (isinf(d)) return wrong(L, d > 0 ? "inf" : "-inf");
-  if (floor(d) == d && fabs(d) <= (double)TC_INT_EXACT)
-    return encode_integer(L, out, (int64_t)d);
-  put(L, tc_buffer_add(out, text, tc_json_print(d, text)));
-  return true;
+  int64_t n = 0;
+  double d = (double)lua_tonumber(L, -1);
+  size_t len;
+  if (isnan(d) || isinf(d))
+    return wrong(L, outer, ": %s has no JSON form",
+                 isnan(d) ? "nan" : d > 0 ? "inf" : "-inf");
+  if ((lua_isinteger(L, -1) && tc_toint64(L, -1, &n)) ||
+      (floor(d) == d && fabs(d) <= (double)TC_INT_EXACT && (n = (int64_t)d, 1)))
+    len = (size_t)snprintf(text, sizeof text, "%lld", (long long)n);
+  else
+    len = tc_json_print(d, text);
+  return put(L, tc_buffer_add(out, text, len));
 }
 
-static bool encode_text (lua_State *L, tc_buffer *out, tc_slice text) {
+static bool encode_text (lua_State *L, tc_buffer *out, const level *outer,
+                         tc_slice text) {
   size_t at = tc_json_broken(text);
-  if (at < text.len) {
-    lua_pushfstring(L, ": not UTF-8 at byte %d", (int)at + 1);
-    return false;
-  }
-  put(L, tc_json_quote(out, text));
-  return true;
+  if (at < text.len)
+    return wrong(L, outer, ": not UTF-8 at byte %d", (int)at + 1);
+  return put(L, tc_json_quote(out, text));
 }
 
 /* LuaJIT's int64_t and uint64_t print as 12LL and 12ULL */
-static bool encode_cdata (lua_State *L, tc_buffer *out) {
-  size_t len = 0;
-  const char *text = luaL_callmeta(L, -1, "__tostring")
-                         ? lua_tolstring(L, -1, &len) : NULL;
+static bool encode_cdata (lua_State *L, tc_buffer *out, const level *outer) {
+  const char *text = luaL_callmeta(L, -1, "__tostring") ? lua_tostring(L, -1)
+                                                        : NULL;
   size_t digits = text != NULL ? strspn(text, "-0123456789") : 0;
   if (digits == 0 || (strcmp(text + digits, "LL") != 0 &&
                       strcmp(text + digits, "ULL") != 0))
-    return wrong(L, "this cdata");
+    return wrong(L, outer, ": this cdata has no JSON form");
   put(L, tc_buffer_add(out, text, digits));
   lua_pop(L, 1);
   return true;
@@ -105,58 +107,44 @@ static bool is_marked (lua_State *L) {
   return marked;
 }
 
-/* where a table is no array: the name that stands among its elements */
-static bool mixed (lua_State *L, int table) {
-  lua_pushnil(L);
-  while (lua_next(L, table) != 0 && lua_type(L, -2) == LUA_TNUMBER)
-    lua_pop(L, 1);
-  lua_pop(L, 1);
-  lua_pushfstring(L, ": an array with the key '%s'",
-                  lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1)
-                                                 : luaL_typename(L, -1));
-  lua_remove(L, -2);
-  return false;
-}
-
 /* Counts what the table on top holds: elements of an array, or named members,
-   or neither. False and the message: both, or keys that JSON has not. */
-static bool look_into (lua_State *L, bool marked, int *elements, int *names) {
+   or neither. */
+static bool look_into (lua_State *L, const level *outer, bool marked,
+                       int *elements, int *names) {
   int table = lua_gettop(L);
   int64_t n, highest = 0;
   *elements = *names = 0;
+  lua_pushnil(L); /* a name among the elements, once there is one */
   for (lua_pushnil(L); lua_next(L, table) != 0; lua_pop(L, 1)) {
-    if (lua_type(L, -2) != LUA_TNUMBER) ++*names;
-    else if (tc_toint64(L, -2, &n) && n >= 1) {
+    if (lua_type(L, -2) != LUA_TNUMBER) {
+      if (++*names > 1) continue;
+      lua_pushvalue(L, -2);
+      lua_replace(L, table + 1);
+    }
+    else if (!tc_toint64(L, -2, &n) || n < 1)
+      return wrong(L, outer, ": the key %f fits no array", lua_tonumber(L, -2));
+    else {
       ++*elements;
       if (n > highest) highest = n;
     }
-    else {
-      lua_pop(L, 1);
-      lua_pushfstring(L, ": the key %f fits no array", lua_tonumber(L, -1));
-      lua_remove(L, -2);
-      return false;
-    }
   }
-  if (*names > 0 && (*elements > 0 || marked)) return mixed(L, table);
-  if (*elements == highest) return true;
-  lua_pushliteral(L, ": an array with holes");
-  return false;
+  if (*names > 0 && (*elements > 0 || marked))
+    return wrong(L, outer, ": an array with the key '%s'",
+                 lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1)
+                                                : luaL_typename(L, -1));
+  lua_pop(L, 1);
+  return *elements == highest || wrong(L, outer, ": an array with holes");
 }
 
-static bool encode_array (lua_State *L, tc_buffer *out, int count,
-                          const level *here) {
+static bool encode_array (lua_State *L, tc_buffer *out, level *here, int count) {
   put(L, tc_buffer_addchar(out, '['));
-  for (int i = 1; i <= count; i++) {
-    if (i > 1) put(L, tc_buffer_addchar(out, ','));
-    lua_rawgeti(L, -1, i);
-    if (!encode(L, out, here)) {
-      lua_pushfstring(L, "[%d]", i);
-      return inside(L);
-    }
+  while (here->index < count) {
+    if (here->index > 0) put(L, tc_buffer_addchar(out, ','));
+    lua_rawgeti(L, -1, ++here->index);
+    if (!encode(L, out, here)) return false;
     lua_pop(L, 1);
   }
-  put(L, tc_buffer_addchar(out, ']'));
-  return true;
+  return put(L, tc_buffer_addchar(out, ']'));
 }
 
 /* by the bytes, as in the C locale */
@@ -166,112 +154,74 @@ static int compare (const void *a, const void *b) {
   return order != 0 ? order : x->len < y->len ? -1 : x->len > y->len;
 }
 
-/* Pushes the names of the table on top, in order, and a table that keeps them
-   alive; NULL and the message where one is no text. [-0, +2 or +1] */
-static tc_slice *sorted_names (lua_State *L, int *count) {
-  int table = lua_gettop(L), most = *count, i = 0;
+static bool encode_object (lua_State *L, tc_buffer *out, level *here, int most) {
+  int table = lua_gettop(L), count = 0;
   tc_slice *names = lua_newuserdata(L, (size_t)most * sizeof *names);
-  lua_createtable(L, most, 0);
-  for (lua_pushnil(L); lua_next(L, table) != 0 && i < most; lua_pop(L, 1)) {
-    if (lua_type(L, -2) != LUA_TSTRING) {
-      lua_pushfstring(L, ": a member's name must be text, not %s",
-                      luaL_typename(L, -2));
-      lua_replace(L, table + 1);
-      lua_settop(L, table + 1);
-      return NULL;
-    }
-    names[i].ptr = lua_tolstring(L, -2, &names[i].len);
+  lua_createtable(L, most, 0); /* keeps the names alive, whatever is collected */
+  for (lua_pushnil(L); lua_next(L, table) != 0 && count < most; lua_pop(L, 1)) {
+    if (lua_type(L, -2) != LUA_TSTRING)
+      return wrong(L, here->outer, ": a member's name must be text, not %s",
+                   luaL_typename(L, -2));
+    names[count].ptr = lua_tolstring(L, -2, &names[count].len);
     lua_pushvalue(L, -2);
-    lua_rawseti(L, table + 2, ++i);
+    lua_rawseti(L, table + 2, ++count);
   }
   lua_settop(L, table + 2);
-  qsort(names, (size_t)i, sizeof *names, compare);
-  *count = i;
-  return names;
-}
-
-static bool encode_object (lua_State *L, tc_buffer *out, int count,
-                           const level *here) {
-  int table = lua_gettop(L);
-  tc_slice *names = sorted_names(L, &count);
-  if (names == NULL) return false;
+  qsort(names, (size_t)count, sizeof *names, compare);
   for (int i = 0; i < count; i++) {
-    bool fine;
+    here->name = names[i];
     put(L, tc_buffer_addchar(out, i == 0 ? '{' : ','));
+    if (!encode_text(L, out, here, names[i])) return false;
+    put(L, tc_buffer_addchar(out, ':'));
     lua_pushlstring(L, names[i].ptr, names[i].len);
-    fine = encode_text(L, out, names[i]);
-    if (fine) {
-      put(L, tc_buffer_addchar(out, ':'));
-      lua_pushvalue(L, -1);
-      lua_rawget(L, table);
-      fine = encode(L, out, here);
-    }
-    if (!fine) { /* name, perhaps its value, message */
-      lua_pushliteral(L, ".");
-      lua_pushlstring(L, names[i].ptr, names[i].len);
-      lua_concat(L, 2);
-      inside(L);
-      lua_replace(L, table + 1);
-      lua_settop(L, table + 1);
-      return false;
-    }
-    lua_settop(L, table + 2);
+    lua_rawget(L, table);
+    if (!encode(L, out, here)) return false;
+    lua_pop(L, 1);
   }
-  put(L, tc_buffer_addchar(out, '}'));
   lua_settop(L, table);
-  return true;
+  return put(L, tc_buffer_addchar(out, '}'));
 }
 
-static bool encode_table (lua_State *L, tc_buffer *out, const level *outer) {
-  level here = { lua_topointer(L, -1), outer, outer ? outer->depth + 1 : 1 };
+static bool encode_table (lua_State *L, tc_buffer *out, level *outer) {
+  level here = { lua_topointer(L, -1), outer, outer ? outer->depth + 1 : 1, 0,
+                 { NULL, 0 } };
   bool marked = is_marked(L);
   int elements, names;
   luaL_checkstack(L, 12, "nested too deep");
-  for (; outer != NULL; outer = outer->outer)
-    if (outer->table == here.table) {
-      lua_pushliteral(L, ": the table contains itself");
-      return false;
-    }
-  if (!look_into(L, marked, &elements, &names)) return false;
-  if (elements + names == 0) {
-    put(L, tc_buffer_addtext(out, marked ? "[]" : "{}"));
-    return true;
-  }
-  if (here.depth > DEEPEST) {
-    lua_pushliteral(L, ": too deep");
-    return false;
-  }
-  return elements > 0 ? encode_array(L, out, elements, &here)
-                      : encode_object(L, out, names, &here);
+  for (const level *l = outer; l != NULL; l = l->outer)
+    if (l->table == here.table)
+      return wrong(L, outer, ": the table contains itself");
+  if (!look_into(L, outer, marked, &elements, &names)) return false;
+  if (elements + names == 0)
+    return put(L, tc_buffer_addtext(out, marked ? "[]" : "{}"));
+  if (here.depth > DEEPEST) return wrong(L, outer, ": too deep");
+  return elements > 0 ? encode_array(L, out, &here, elements)
+                      : encode_object(L, out, &here, names);
 }
 
 /* ---- all kinds of values ---- */
 
-static bool encode (lua_State *L, tc_buffer *out, const level *outer) {
-  const char *word = NULL;
+static bool encode (lua_State *L, tc_buffer *out, level *outer) {
   tc_slice text;
   switch (lua_type(L, -1)) {
     case LUA_TTABLE: return encode_table(L, out, outer);
-    case LUA_TNUMBER: return encode_number(L, out);
-    case LUA_TCDATA: return encode_cdata(L, out);
+    case LUA_TNUMBER: return encode_number(L, out, outer);
+    case LUA_TCDATA: return encode_cdata(L, out, outer);
     case LUA_TSTRING:
       text.ptr = lua_tolstring(L, -1, &text.len);
-      return encode_text(L, out, text);
+      return encode_text(L, out, outer, text);
     case LUA_TBOOLEAN:
-      word = lua_toboolean(L, -1) ? "true" : "false";
-      break;
+      return put(L, tc_buffer_addtext(out, lua_toboolean(L, -1) ? "true"
+                                                                : "false"));
     case LUA_TLIGHTUSERDATA:
-      if (lua_touserdata(L, -1) == NULL) word = "null";
-      else if (lua_rawequal(L, -1, lua_upvalueindex(EMPTY_ARRAY))) word = "[]";
+      if (lua_touserdata(L, -1) == NULL)
+        return put(L, tc_buffer_addtext(out, "null"));
+      if (lua_rawequal(L, -1, lua_upvalueindex(EMPTY_ARRAY)))
+        return put(L, tc_buffer_addtext(out, "[]"));
       break;
     default: break;
   }
-  if (word != NULL) {
-    put(L, tc_buffer_addtext(out, word));
-    return true;
-  }
-  lua_pushfstring(L, ": a %s has no JSON form", luaL_typename(L, -1));
-  return false;
+  return wrong(L, outer, ": a %s has no JSON form", luaL_typename(L, -1));
 }
 
 /* core.encode(value, name): JSON, its members in the order of their names; or
@@ -287,7 +237,8 @@ static int core_encode (lua_State *L) {
     return 1;
   }
   lua_pushstring(L, name);
-  inside(L);
+  lua_insert(L, -2);
+  lua_concat(L, 2);
   lua_pushnil(L);
   lua_insert(L, -2);
   return 2;
