@@ -224,6 +224,13 @@ static bool encode (lua_State *L, tc_buffer *out, level *outer) {
   return wrong(L, outer, ": a %s has no JSON form", luaL_typename(L, -1));
 }
 
+/* Pushes what the buffer holds, and empties it: what is made while the state is
+   closing is never collected. */
+static void push_taken (lua_State *L, tc_buffer *out) {
+  lua_pushlstring(L, out->ptr != NULL ? out->ptr : "", out->len);
+  tc_buffer_wipe(out);
+}
+
 /* core.encode(value, name): JSON, its members in the order of their names; or
    nil and what is wrong, with the place: "name.a[2]: …" */
 static int core_encode (lua_State *L) {
@@ -233,9 +240,10 @@ static int core_encode (lua_State *L) {
   out = tc_scratch(L, (size_t)-1);
   lua_pushvalue(L, 1);
   if (encode(L, out, NULL)) {
-    lua_pushlstring(L, out->ptr, out->len);
+    push_taken(L, out);
     return 1;
   }
+  tc_buffer_wipe(out);
   lua_pushstring(L, name);
   lua_insert(L, -2);
   lua_concat(L, 2);
@@ -263,7 +271,7 @@ static int base64 (lua_State *L) {
   text.ptr = luaL_checklstring(L, 1, &text.len);
   out = tc_scratch(L, (size_t)-1);
   put(L, tc_base64(out, text));
-  lua_pushlstring(L, out->ptr != NULL ? out->ptr : "", out->len);
+  push_taken(L, out);
   return 1;
 }
 
@@ -295,7 +303,7 @@ static int unbase64 (lua_State *L) {
     }
   }
   if (digits == 0 || fill > 2 || (digits + fill) % 4 != 0) return 0;
-  lua_pushlstring(L, out->ptr, out->len);
+  push_taken(L, out);
   return 1;
 }
 

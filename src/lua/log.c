@@ -122,6 +122,7 @@ static int halve (lua_State *L) {
     ahead = 0;
   }
   lua_pushlstring(L, out->ptr != NULL ? out->ptr : "", out->len);
+  tc_buffer_free(out);
   return 1;
 }
 
