@@ -15,16 +15,18 @@ local M = {}
 ---@field key string|nil the key the task carries at the server (Linkis)
 local Job = {}
 
--- What a poll found is kept for the printed form; an end is kept for good.
-local function remember(job, entry)
-  local fields = core.fields(job)
+--- Keeps what a poll has found: for the printed form, and an end for good.
+---@param job userdata
+---@param entry table
+---@return table entry the same
+function M.remember(job, entry)
   if entry.err then return entry end
+  local fields = core.fields(job)
   fields.last = { state = entry.state, native = entry.native, progress = entry.progress,
     note = entry.note }
   if ENDED[entry.state] then fields.ended = copy(entry) end
   return entry
 end
-M.remember = remember
 
 --- The entry of a job whose end is known already, for a caller who may write into it; else nil.
 ---@param job userdata
@@ -40,14 +42,17 @@ end
 ---@param opts table|nil deadline (monotonic seconds)
 ---@return table entry
 function Job:poll(opts)
-  return M.known_end(self) or remember(self, core.fields(self).poller(self, opts))
+  local fields = core.fields(self)
+  if fields.ended then return copy(fields.ended) end
+  return M.remember(self, fields.poller(self, opts))
 end
 
 --- The job's state and the server's own word for it.
 ---@return string|nil state "queued" "running" "succeeded" "failed" "cancelled" "unknown"
 ---@return string|table native or err
 function Job:status()
-  local entry = self:poll()
+  local fields = core.fields(self)
+  local entry = fields.ended or M.remember(self, fields.poller(self))
   if entry.err then return nil, entry.err end
   return entry.state, entry.native
 end

@@ -51,6 +51,9 @@ local function wake_all(call, raised)
   return raised
 end
 
+--- coroutine that one of ours runs -> its host `relay`, or true for `loop`
+M.owners = setmetatable({}, { __mode = "k" })
+
 local late -- what a waker has raised that was called outside of a step
 
 --- Wakes whoever waits for something of ours that has ended, and is no call.
@@ -69,9 +72,12 @@ function M.beside(fn) besides[#besides + 1] = fn end
 function M.step(timeout)
   for i = 1, #besides do besides[i]() end
   local ended = core.step(timeout)
+  if not ended and not late then return nil end
   local raised = late
   late = nil
-  for i = 1, ended and #ended or 0 do raised = wake_all(ended[i], raised) end
+  for i = 1, ended and #ended or 0 do
+    if waiting[ended[i]] ~= nil then raised = wake_all(ended[i], raised) end
+  end
   if raised then error(raised[1], 0) end
   return ended
 end
@@ -83,15 +89,15 @@ local enders = {}
 ---@param fn fun(interrupted: boolean): function|nil
 function M.at_end(fn) enders[#enders + 1] = fn end
 
-local function told(heard, work, abandon, ok, ...)
-  if ok then return ... end
-  local interrupted, later = protect.interrupted((...), heard), {}
+-- Tells what must be told of an error that has ended a host's loop, and raises it again.
+local function broken_off(why, heard, work, abandon)
+  local interrupted, later = protect.interrupted(why, heard), {}
   for _, fn in ipairs(enders) do later[#later + 1] = fn(interrupted) end
-  local held = later[1] and failure.is((...)) and core.signals() -- it ends us when all is settled
+  local held = later[1] and failure.is(why) and core.signals() -- it ends us when all is settled
   if abandon then abandon(work) end
   for _, fn in ipairs(later) do fn() end
   if held then held:close() end
-  error((...), 0)
+  error(why, 0)
 end
 
 --- Runs a host's own loop; when Ctrl-C or a signal ends it, what is being watched is
@@ -100,9 +106,10 @@ end
 ---@param work any its argument
 ---@param abandon? function called with `work` where `fn` has raised, when the changes on their way
 ---  have been told: ends what the loop ran, that it holds nothing any more
----@return any ... what the function gives
 function M.guard(fn, work, abandon)
-  return told(core.sigint(), work, abandon, pcall(fn, work))
+  local heard = core.sigint()
+  local ok, why = pcall(fn, work)
+  if not ok then broken_off(why, heard, work, abandon) end
 end
 
 return M

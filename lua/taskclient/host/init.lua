@@ -7,13 +7,43 @@
 
 local core = require "taskclient.core"
 local options = require "taskclient.options"
+local driver = require "taskclient.host.driver"
 local loop = require "taskclient.host.loop"
-local plain = require "taskclient.host.plain"
+local protect = require "taskclient.host.pcall"
 local relay = require "taskclient.host.relay"
 
 local M = {}
 
 local NAMES = { "plain", "loop", "nginx", "luv", "cqueues", "copas" }
+
+-- The host of a script or the REPL: one thing at a time. Its wait is a Lua loop over short steps,
+-- so that Ctrl-C works in the stock interpreters.
+local plain = { name = "plain", timed = true }
+
+local SLICE = 0.2 -- seconds; bounds how late an interrupt is noticed
+
+-- call = nil: until the time has come
+local function turn(wait)
+  local call, deadline = wait.call, wait.deadline
+  repeat
+    local left = deadline - core.now()
+    driver.step(left < 0 and 0 or left < SLICE and left or SLICE)
+    local signal = core.caught()
+    if signal then protect.end_by(signal) end
+  until call and call:done() or deadline <= core.now()
+end
+
+--- Returns when the call has ended, or the time is over.
+---@param call any
+---@param seconds number|nil
+function plain.await(call, seconds)
+  if call:done() then return end
+  driver.guard(turn, { call = call, deadline = seconds and core.now() + seconds or math.huge })
+end
+
+--- Returns after that many seconds; transfers in flight go on meanwhile.
+---@param seconds number
+function plain.sleep(seconds) driver.guard(turn, { deadline = core.now() + seconds }) end
 
 --- The host of that name, or the given host table itself, checked.
 ---@param host string|table
@@ -28,6 +58,7 @@ function M.find(host)
   end
   for _, name in ipairs(NAMES) do
     if name == host then
+      if name == "plain" then return plain end
       local ok, found = pcall(require, "taskclient.host." .. name)
       if ok then return found end
       local why = tostring(found):gsub("\n\tno f[^\n]*", "") -- where it was looked for
@@ -82,12 +113,13 @@ end
 ---@param client userdata|nil
 ---@return table host
 function M.current(client)
-  if relay.flight() then return relay end
+  local co = coroutine.running()
+  local owner = co and driver.owners[co]
+  if owner == relay then return relay end
   local chosen = client and core.fields(client).host
   if chosen then return chosen end
   if nginx or nginx == nil and find_nginx() then return nginx end
-  if loop.current() then return loop end
-  return plain
+  return owner and loop or plain
 end
 
 --- Whether a file is synced where the caller has not said: in a plain script. A sync may take

@@ -23,10 +23,9 @@ function M.interrupted(message, heard)
   return heard and looks_interrupted(message) and not core.sigint()
 end
 
---- Raises, where a signal that is held back (`core.signals`) has come.
-function M.check()
-  local name = core.caught()
-  if not name then return end
+--- Raises for a signal that was held back (`core.signals`) and has come (`core.caught`).
+---@param name string
+function M.end_by(name)
   error(failure.new("interrupted", "the process was asked to end by " .. name,
     { signal = name }), 0)
 end

@@ -2,6 +2,7 @@
 -- for is handed to whoever waits for the flight, and waits by her own host. Knows no call.
 
 local core = require "taskclient.core"
+local driver = require "taskclient.host.driver"
 
 local M = { name = "relay", timed = true }
 
@@ -16,7 +17,7 @@ local flights = setmetatable({}, { __mode = "k" }) -- coroutine -> flight
 ---@return thread
 function M.coroutine(flight, work)
   local co = coroutine.create(work)
-  flights[co] = flight
+  flights[co], driver.owners[co] = flight, M
   return co
 end
 

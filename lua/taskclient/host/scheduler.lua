@@ -108,7 +108,7 @@ local function new_task(scheduler, fn, ...)
   local unpack = table.unpack or unpack -- luacheck: ignore
   local co = coroutine.create(function() return fn(unpack(args, 1, n)) end)
   local task = setmetatable({ co = co, scheduler = scheduler, waits = 0 }, Task)
-  tasks[co] = task
+  tasks[co], pump.owners[co] = task, true
   scheduler.tasks[task] = true -- what a task waits for may hold it weakly only
   scheduler.alive = scheduler.alive + 1
   make_ready(task)
@@ -284,7 +284,8 @@ local function drive(scheduler)
     if not idle then error("run: every task waits for another", 0) end
     if idle > 0 then tell_failures(scheduler) end
     pump.step(idle)
-    protect.check()
+    local signal = core.caught()
+    if signal then protect.end_by(signal) end
     fire_timers(scheduler.timers)
   end
 end

@@ -146,7 +146,7 @@ local function finish(job, call, err)
   end
   data, err = record_of(job, call, data, err)
   if data then
-    request.note_answer(job.client)
+    core.fields(job.client).answered = true
     return job_module.remember(job, entry_of(job.client, data))
   end
   request.mark(job.client, err)

@@ -16,8 +16,8 @@ local M = {}
 local STORM, STORM_WINDOW = 3, 600 -- unexpected new logins, seconds
 local FIRST_PAUSE, PAUSE_GROWS, LONGEST_PAUSE = 1, 3, 600 -- seconds after a refused login
 
---- How rpc/request logs in: `ready`, `renew` and `standing`, and `generation`, the number of the
---- login that counts now.
+--- How rpc/request logs in: `ready`, `renew` and `standing`; `generation`, the number of the login
+--- that counts now; `calm_until`, the moment (monotonic) before which `ready` need not be asked.
 ---@class taskclient.LinkisSession
 local Session = {}
 Session.__index = Session
@@ -55,6 +55,7 @@ function M.new(given)
     proxy_code = given.proxy_code and core.secret(given.proxy_code),
     generation = 0,
     unexpected = {},
+    calm_until = -math.huge,
   }, Session)
 end
 
@@ -246,7 +247,7 @@ local function single_login(client, session, deadline)
       local refusal = standing_refusal(session)
       if refusal then return nil, refusal end
       flight = flights.new(client, land, client, session)
-      session.flight = flight
+      session.flight, session.calm_until = flight, -math.huge
     end
     local over = flights.join(flight, deadline)
     if over == nil then return nil, flights.own_callback "login" end
@@ -261,10 +262,10 @@ end
 -- The server moves a session's clock only once half of its period has passed;
 -- this is the same clock, kept here. True when the session must have ended.
 local function ended(session)
-  if not session.period then return false end
-  local age = core.now() - session.touched
-  if age > session.period * 0.95 then return true end
-  if age > session.period / 2 then session.touched = core.now() end
+  local period, now = session.period, core.now()
+  if period and now - session.touched > period * 0.95 then return true end
+  if period and now - session.touched > period / 2 then session.touched = now end
+  session.calm_until = period and session.touched + period / 2 or math.huge
   return false
 end
 
@@ -311,7 +312,7 @@ function Session:renew(client, generation, deadline)
       .. "time; its session settings are wrong, or there are several gateways",
       { retry_after = left })
   end
-  self.live = false
+  self.live, self.calm_until = false, -math.huge
   return single_login(client, self, deadline)
 end
 
@@ -322,7 +323,7 @@ end
 function M.logout(client)
   local session = core.fields(client).session
   if not session or not session.live or session.mode == "token" then return true end
-  session.live = false
+  session.live, session.calm_until = false, -math.huge
   local _, data, err = request.send(client, "logout", { body = "{}" },
     { bare = true, harmless = true })
   client:forget_session()

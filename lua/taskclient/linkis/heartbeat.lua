@@ -8,7 +8,7 @@ local core = require "taskclient.core"
 local each = require "taskclient.compat".each
 local history = require "taskclient.linkis.history"
 local host = require "taskclient.host"
-local pump = require "taskclient.host.driver"
+local driver = require "taskclient.host.driver"
 local request = require "taskclient.rpc.request"
 local ENDED = require "taskclient.state".ENDED
 
@@ -26,6 +26,7 @@ local TURN = 5      -- seconds one `tend` may take
 -- the order in which they are due; `flying` the calls on their way, each with its job.
 local hearts = setmetatable({}, { __mode = "k" })
 local next_due = math.huge -- nothing is due before
+local tick, beside -- what is done beside each wait once a job needs it
 
 local function heart_of(client)
   local heart = hearts[client]
@@ -42,7 +43,12 @@ local function append(heart, job)
   heart.queue[heart.tail] = job
 end
 
-local function is_needed(creator) return creator ~= nil and CREATORS[creator:lower()] or false end
+local function is_needed(creator)
+  if creator == nil then return false end
+  local needed = CREATORS[creator:lower()] or false
+  history.spared[creator] = not needed or nil
+  return needed
+end
 
 --- Takes note of a job that is held, and of what history has just said of it.
 ---@param job userdata
@@ -65,6 +71,10 @@ function M.note(job, entry)
   local heart = heart_of(fields.client)
   heart.head = heart.head - 1
   heart.queue[heart.head], next_due = job, 0
+  if not beside then
+    beside = true
+    driver.beside(tick)
+  end
 end
 
 -- The first job in the queue, and when it is due; those that have ended or are not held any
@@ -180,7 +190,7 @@ function M.tend(client, deadline)
 end
 
 -- Beside a wait for the server, whatever it is for.
-local function tick()
+function tick()
   local now = core.now()
   if now < next_due then return end
   next_due = math.huge
@@ -197,6 +207,9 @@ local function tick()
   end
 end
 
-pump.beside(tick)
+function history.attend(job, entry, deadline)
+  M.note(job, entry)
+  M.tend(job.client, deadline)
+end
 
 return M

@@ -16,6 +16,10 @@ local STATES = {
   succeed = "succeeded", succeeded = "succeeded", success = "succeeded",
   failed = "failed", timeout = "failed", cancelled = "cancelled", canceled = "cancelled",
 }
+for word, state in each { Inited = "queued", Scheduled = "queued", Running = "running",
+  Succeed = "succeeded", Failed = "failed", Timeout = "failed", Cancelled = "cancelled" } do
+  STATES[word] = state -- as a real server writes them
+end
 
 --- Our word for a state; a word nobody has seen is "unknown", never an end.
 ---@param native any
@@ -262,35 +266,36 @@ function M.get(client, id, opts)
   return M.record(task, client)
 end
 
+local NOWHERE = "^exec_id%d%d%d000" -- an execID without an instance
+
 --- Whether no entrance has a task. What an entrance had still queued when it was stopped in good
 --- order stands so for ever; a task that another entrance is to take over, for a while.
 ---@param exec any the record's strongerExecId
 ---@param instance any its instance
 ---@return boolean
 function M.is_homeless(exec, instance)
-  return instance == "" or M.text(exec) ~= nil and exec:match "^exec_id%d%d%d000" ~= nil
+  return instance == "" or type(exec) == "string" and exec:find(NOWHERE) ~= nil
 end
 
 local HOMELESS = "its entrance is gone"
 
-local function with_note(entry, exec, instance)
-  local open = entry.state == "queued" or entry.state == "running"
-  entry.note = open and M.is_homeless(exec, instance) and HOMELESS or nil
-  return entry
-end
+local OPEN = { queued = true, running = true } -- states of a task that somebody should work at
 
 --- What a record says, as the entry of a poll.
 ---@param task table
 ---@param client userdata|nil as for `record`
 ---@return table entry
 function M.entry(task, client)
-  return with_note({
-    state = M.state(task.status), native = M.text(task.status),
+  local state = M.state(task.status)
+  return {
+    state = state, native = M.text(task.status),
     progress = M.fraction(task.progress), info = M.record(task, client),
-  }, task.strongerExecId, task.instance)
+    note = OPEN[state] and M.is_homeless(task.strongerExecId, task.instance) and HOMELESS or nil,
+  }
 end
 
-local PICK -- made at first use
+local LOOK = { start = { pick = core.picker { "task.status", "task.progress", "task.strongerExecId",
+  "task.requestApplicationName", "task.taskID", "task.instance" } } }
 
 --- State and progress alone, without building the record.
 ---@param client userdata
@@ -298,30 +303,41 @@ local PICK -- made at first use
 ---@param opts table|nil deadline
 ---@return table entry `stronger` (the execID as sent) and `creator` beside the usual members
 function M.glance(client, id, opts)
-  PICK = PICK or core.picker { "task.status", "task.progress", "task.strongerExecId",
-    "task.requestApplicationName", "task.taskID", "task.instance" }
   local _, ok, status, progress, exec, creator, said, instance = request.send(client, "get",
-    { id = M.id_text(id) }, { pick = PICK, deadline = opts and opts.deadline })
+    { id = ("%d"):format(id) },
+    opts and opts.deadline and { pick = LOOK.start.pick, deadline = opts.deadline } or LOOK)
   if not ok then return { err = M.with_id(status, id) } end
   if status == nil then return { err = M.without_task(id) } end
-  local strange = M.strange(said, id)
+  local strange = said ~= id and M.strange(said, id)
   if strange then return { err = strange } end
-  return with_note({
-    state = M.state(status), native = M.text(status), progress = M.fraction(progress),
-    stronger = exec, creator = M.text(creator),
-  }, exec, instance)
+  local fraction = tonumber(progress)
+  if not (fraction and fraction >= 0 and fraction <= 1) then fraction = M.fraction(progress) end
+  local state = STATES[status] or M.state(status)
+  return {
+    state = state, native = type(status) == "string" and status ~= "" and status or nil,
+    progress = fraction, stronger = exec,
+    creator = type(creator) == "string" and creator ~= "" and creator or nil,
+    note = OPEN[state] and (instance == "" or type(exec) == "string" and exec:find(NOWHERE))
+      and HOMELESS or nil,
+  }
 end
 
---- One look at a job.
+--- creator -> true: nobody needs to ask /status of its jobs (linkis/heartbeat fills it)
+M.spared = {}
+
+--- Attends to a job whose creator is not spared: `attend(job, entry, deadline)`, by heartbeat.
+M.attend = nil
+
+--- One look at a job: its poller.
 ---@param job userdata
 ---@param opts table|nil deadline
 ---@return table entry
 function M.look(job, opts)
   local fields = core.fields(job)
-  return M.glance(fields.client, fields.id, opts)
+  local entry = M.glance(fields.client, fields.id, opts)
+  if not M.spared[entry.creator] then M.attend(job, entry, opts and opts.deadline) end
+  return entry
 end
-
-local UNFINISHED = { queued = true, running = true }
 
 --- The record of a job that has ended, with the folder of its results.
 ---@param job userdata
@@ -330,7 +346,7 @@ local UNFINISHED = { queued = true, running = true }
 function M.place(job)
   local record, err = M.get(job.client, job.id)
   if not record then return nil, err end
-  if UNFINISHED[M.state(record.status)] then
+  if OPEN[M.state(record.status)] then
     return nil, failure.new("unsupported", ("the job has not ended (%s), and its results are not "
       .. "whole before: wait first, job:wait()"):format(tostring(record.status)),
       { operation = "results", job_id = job.id, retryable = true })

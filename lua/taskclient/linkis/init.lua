@@ -43,14 +43,6 @@ local Job = {}
 ---@class taskclient.Linkis: taskclient.Client
 local Client = {}
 
--- one look at the history; the server may want to hear of the job besides
-local function poller(job, opts)
-  local entry = history.look(job, opts)
-  heartbeat.note(job, entry)
-  heartbeat.tend(job.client, opts and opts.deadline)
-  return entry
-end
-
 local function info(job, opts)
   local record, err = history.get(job.client, job.id, opts)
   if not record then return nil, err end
@@ -366,7 +358,7 @@ function Client:attach(what)
   local fields = core.fields(self)
   local job = core.job(self, fields.job_class, {
     id = id, client = self, key = handle.key, creator = handle.creator,
-    exec_id = history.exec_id(handle.exec_id), created = handle.created, poller = poller,
+    exec_id = history.exec_id(handle.exec_id), created = handle.created, poller = history.look,
   })
   heartbeat.note(job)
   return job
@@ -478,7 +470,7 @@ function M.new(given)
   local client, err = client_module.new("linkis", "linkis", opts, client_class, {
     user = opts.user, creator = opts.creator, execute_user = opts.execute_user,
     submit_timeout = opts.submit_timeout, session = live, job_class = job_class,
-    poller = poller,
+    poller = history.look,
   }, { session = live ~= nil and live.mode ~= "token" })
   if client and live and type(live.secret) ~= "function" then client:hide(live.secret) end
   for name, value in each(client and known or {}) do core.fields(client)[name] = value end

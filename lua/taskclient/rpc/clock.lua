@@ -1,19 +1,11 @@
 -- The server's clock, as its replies tell it. Whether a task is older than a
 -- moment is decided by that clock and by durations, never by this machine's
--- time of day, which may be wrong or be set while a program runs. Knows the
--- Date of a reply; knows no operation.
+-- time of day, which may be wrong or be set while a program runs. rpc/request notes
+-- the Date of each reply in the client's fields.
 
 local core = require "taskclient.core"
 
 local M = {}
-
---- Takes note of the time that a reply tells.
----@param fields table the client's fields
----@param call userdata one that has ended
-function M.hear(fields, call)
-  local date = call:date()
-  if date then fields.server_date, fields.server_heard = date, core.now() end
-end
 
 --- The server's time: Unix seconds, never later than it is; nil where no reply has told it.
 ---@param client userdata

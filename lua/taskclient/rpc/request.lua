@@ -3,7 +3,6 @@
 -- `renew` and `standing` (linkis/auth). Knows the retry rules and the host; knows no job.
 
 local changing = require "taskclient.host.change"
-local clock = require "taskclient.rpc.clock"
 local core = require "taskclient.core"
 local failure = require "taskclient.error"
 local host = require "taskclient.host"
@@ -13,28 +12,23 @@ local retry = require "taskclient.rpc.retry"
 local M = {}
 
 local PATIENCE = 60 -- seconds; a server that asks for more is not asked again here
+local DEFAULT = 60  -- seconds an operation of an unknown table may take
+
+local UNKNOWN = {} -- the row of an operation that there is not: client:start refuses it
 
 local attempt
 
-local tables = {} -- service -> operation -> its row
-
-local function row_of(state)
-  local service = state.fields.service
-  tables[service] = tables[service] or core.operations(service)
-  return tables[service][state.operation] or {}
-end
-
--- Seconds this attempt may take, nil for the operation's own default.
+-- Seconds an attempt may take, nil for the operation's own default.
 local function limit_of(state)
-  local opts, fields = state.opts, state.fields
-  local limit = opts and opts.timeout or fields.timeout
+  local limit = state.opts and state.opts.timeout or state.fields.timeout
   if not state.deadline then return limit end
-  limit = limit or row_of(state).timeout or 60
+  limit = limit or state.row.timeout or DEFAULT
   return math.max(0.001, math.min(limit, state.deadline - core.now()))
 end
 
 local function start_options(state)
   local opts, limit = state.opts, limit_of(state)
+  opts = opts and opts.start or opts
   if not opts then return limit and { timeout = limit } or nil end
   return {
     timeout = limit, pick = opts.pick, file = opts.file, overwrite = opts.overwrite,
@@ -53,9 +47,8 @@ end
 
 -- What has changed something is told to whoever listens for more than trouble.
 local function trace_answer(state, call)
-  if not state.fields.log then return end
   local told, opts = call:info(), state.opts
-  local changes = row_of(state).changes and not (opts and opts.bare)
+  local changes = state.row.changes and not (opts and opts.bare)
   state.client:trace(changes and "info" or "debug", { what = "answered",
     operation = state.operation, http_status = told.http_status, seconds = told.seconds,
     attempts = state.tries })
@@ -92,14 +85,6 @@ local function renewed(state, err)
   return session:renew(state.client, state.generation, state.deadline)
 end
 
---- Notes that the server has answered a client, and so has taken its secret and shown a good
---- certificate.
----@param client userdata
----@param opts table|nil of the request
-function M.note_answer(client, opts)
-  if not (opts and opts.bare) then core.fields(client).answered = true end
-end
-
 -- Refusals of a token that the server has looked up: expired, not for this user or host, unknown.
 local TOKEN_IS_BAD = { [15201] = true, [15202] = true, [15203] = true, [15204] = true,
   [15205] = true, [15207] = true }
@@ -120,75 +105,69 @@ function M.mark(client, err)
   return err
 end
 
-local function marked(client, call, first, ...)
-  if first == nil then M.mark(client, (...)) end
-  return call, first, ...
-end
-
+-- What came of an attempt: passes a success on, and tries again where that is right.
 local function judge(state, call, first, ...)
-  clock.hear(state.fields, call)
+  local fields, opts = state.fields, state.opts
+  local date = call:date()
+  if date then fields.server_date, fields.server_heard = date, core.now() end
   if state.change then changing.judged(state.change, first == nil and (...).outcome or nil) end
   if first ~= nil then
-    retry.refund(state.fields.budget, state.price)
-    M.note_answer(state.client, state.opts)
-    trace_answer(state, call)
+    if fields.budget.left < retry.CAPACITY then retry.refund(fields.budget, state.price) end
+    -- it has taken the client's secret and shown a good certificate
+    if not (opts and opts.bare) then fields.answered = true end
+    if fields.log then trace_answer(state, call) end
     return call, first, ...
   end
   local err = ...
   local again, login_err = renewed(state, err)
   if login_err then
     login_err.outcome = err.outcome
-    return call, nil, login_err
+    return call, nil, M.mark(state.client, login_err)
   end
   if again or may_repeat(state, err) and wait_turn(state, err) then
     return attempt(state)
   end
   err.attempts = state.tries
   trace(state, "warn", "failed", err)
-  return call, nil, err
+  return call, nil, M.mark(state.client, err)
 end
 
--- Starts the call; what the core finds wrong is the user's to mend.
-local function start(state)
+-- Logs in, but not for a request that could not be sent.
+local function log_in(state, session)
   local client = state.client
-  local ok, call, err = pcall(client.start, client, state.operation, state.args,
-    start_options(state))
-  if not ok then options.again("call", call) end
-  return call, err
-end
-
--- Logs in where that is due, but not for a request that could not be sent.
-local function log_in(state)
-  local client, session = state.client, state.fields.session
-  if not session then return true end
   if not session.live then
     local fine, why = pcall(client.check, client, state.operation, state.args,
       start_options(state))
     if not fine then options.again("call", why) end
   end
   local ok, err = session:ready(client, state.deadline)
-  state.generation = session.generation
-  return ok, err
+  if ok then return true end
+  err.outcome = state.row.changes and "not_sent" or nil -- whatever became of the login
+  return nil, M.mark(client, err)
 end
 
 attempt = function(state)
-  local client, opts = state.client, state.opts
+  local client, fields, opts = state.client, state.fields, state.opts
   local waiting = host.current(client)
   if waiting.ready then waiting.ready() end
-  if not (opts and opts.bare) then
-    local ok, err = log_in(state)
-    if not ok then
-      err.outcome = row_of(state).changes and "not_sent" or nil -- whatever became of the login
-      return nil, nil, err
+  local session = fields.session
+  if session and not (opts and opts.bare) then
+    if core.now() >= session.calm_until then
+      local ok, err = log_in(state, session)
+      if not ok then return nil, nil, err end
     end
+    state.generation = session.generation
   end
   if state.deadline and core.now() >= state.deadline then
     return nil, nil, failure.new("timeout", "no time was left to send it",
       { operation = state.operation, outcome = "not_sent" })
   end
   state.tries = state.tries + 1
-  local call, err = start(state)
-  if not call then return nil, nil, err end
+  local given = opts and opts.start
+  if state.deadline or fields.timeout or opts and not given then given = start_options(state) end
+  local ok, call, err = pcall(client.start, client, state.operation, state.args, given)
+  if not ok then options.again("call", call) end -- what the core finds wrong is the user's to mend
+  if not call then return nil, nil, M.mark(client, err) end
   if state.change then changing.sent(state.change, call, waiting) end
   waiting.await(call, nil, true)
   return judge(state, call, call:result())
@@ -200,22 +179,28 @@ end
 ---@param args table|nil
 ---@param opts table|nil as for `client:call`; `bare = true`: no login for it;
 ---  `harmless = true`: may be repeated though it changes state; `change`: the one that it is
----  part of (taskclient.changing), where there is more to it than this request
+---  part of (host/change), where there is more to it than this request; `start`: options of
+---  `client:start`, for a read without a time limit
 ---@return userdata|nil call the last one sent
 ---@return any first the result, nil on failure
 ---@return any ...
 function M.send(client, operation, args, opts)
+  local fields = core.fields(client)
+  local rows = fields.operations
+  if not rows then
+    rows = core.operations(fields.service)
+    fields.operations = rows
+  end
+  local row = rows[operation] or UNKNOWN
   local state = {
-    client = client, fields = core.fields(client), operation = operation, args = args, opts = opts,
-    deadline = opts and opts.deadline
-      or opts and opts.timeout and core.now() + opts.timeout, tries = 0,
-    change = opts and opts.change,
+    client = client, fields = fields, row = row, operation = operation, args = args, opts = opts,
+    deadline = opts and (opts.deadline or opts.timeout and core.now() + opts.timeout),
+    tries = 0, change = opts and opts.change,
   }
-  local harmless = opts and (opts.bare or opts.harmless or opts.method == "GET")
-  local changes = row_of(state).changes and not harmless
-  if not changes or state.change then return marked(client, attempt(state)) end
+  if not row.changes or state.change or opts and (opts.bare or opts.harmless
+    or opts.method == "GET") then return attempt(state) end
   state.change = changing.begin(client, operation, { job_id = args and (args.taskID or args.id) })
-  return marked(client, changing.guard(state.change, attempt, state))
+  return changing.guard(state.change, attempt, state)
 end
 
 return M

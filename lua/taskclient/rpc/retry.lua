@@ -10,7 +10,8 @@ local M = {}
 M.ATTEMPTS = 3
 
 local BASE, THROTTLED_BASE, LONGEST = 0.05, 1, 20 -- seconds
-local CAPACITY, COST, THROTTLED_COST = 500, 14, 5
+local COST, THROTTLED_COST = 14, 5
+M.CAPACITY = 500 -- of a budget that is full
 
 --- A number from 0 to 1 from the system, for Lua 5.1 seeds its own badly.
 ---@return number
@@ -18,7 +19,7 @@ function M.random() return tonumber(core.random(4), 16) / 2 ^ 32 end
 
 --- A budget of retries, one per client.
 ---@return table
-function M.budget() return { left = CAPACITY } end
+function M.budget() return { left = M.CAPACITY } end
 
 local function throttled(err)
   return err.http_status == 429 or err.http_status == 503
@@ -106,9 +107,7 @@ end
 ---@param budget table
 ---@param price integer|nil
 function M.refund(budget, price)
-  if budget.left < CAPACITY then
-    budget.left = math.min(CAPACITY, budget.left + (price or 1))
-  end
+  budget.left = math.min(M.CAPACITY, budget.left + (price or 1))
 end
 
 return M

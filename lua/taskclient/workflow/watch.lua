@@ -325,7 +325,8 @@ end
 
 local function after_slice(watch)
   if watch.bar then watch.bar:tick() end
-  if watch.held then protect.check() end
+  local signal = watch.held and core.caught()
+  if signal then protect.end_by(signal) end
 end
 
 -- One round of looks, for all watches that have jobs due at this client.
