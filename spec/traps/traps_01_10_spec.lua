@@ -46,9 +46,9 @@ describe("trap", function()
     assert.is_nil(state)
     assert.same({ "service", 10050 }, { err.kind, err.code })
     local job
-    job, err = client:submit(linkis.shell())
+    job, err = client:submit(linkis.shell(nil, { timeout = 0.2 }))
     assert.is_nil(job)
-    assert.same({ "service", "rejected", 11012 }, { err.kind, err.outcome, err.code })
+    assert.same({ "service", "not_sent", 11012 }, { err.kind, err.outcome, err.code })
     fs:script { linkis.no("/openFile", "Warning code(警告码): 52004, past the last column",
       { http = 206, status = 4 }) }
     local data

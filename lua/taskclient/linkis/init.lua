@@ -299,6 +299,18 @@ function Client:submit(spec, opts)
   return job, err
 end
 
+--- One more look for the task of a submit with `wait = false`.
+---@private
+---@param err table what the submit gave
+---@return userdata|nil job
+---@return table|nil err its end stays unknown; nil without a job: look again
+---@return number|nil at when (monotonic)
+function Client:look_again(err)
+  local job, final, at = require("taskclient.linkis.submit").look_again(self, err)
+  if job then heartbeat.note(job) end
+  return job, final, at
+end
+
 --- Finds the task that carries a key, for a submit whose end was not known.
 ---@param key string
 ---@param since number|nil Unix seconds (default: a day ago)

@@ -89,15 +89,17 @@ end
 ---@param client userdata
 ---@param key string
 ---@param ago fun(): number|nil
----@param opts table creator, deadline; sole = true: nobody else can have used the key
+---@param opts table creator, deadline; sole = true: nobody else can have used the key; after: no
+---  task up to this id counts
 ---@return table|nil record nil, nil when there is none
 ---@return table|nil err
 ---@return integer[] others ids of further tasks with the key, ascending
 function M.find(client, key, ago, opts)
   local records, others = {}, {}
   local _, err = M.each(client, ago, opts, function(found, record)
-    if found == key then records[#records + 1] = record end
-    return found == key and opts.sole
+    local counts = found == key and id_of(record) > (opts.after or 0)
+    if counts then records[#records + 1] = record end
+    return counts and opts.sole
   end)
   local first = first_of(records)
   for _, record in ipairs(records) do

@@ -12,6 +12,7 @@ local host = require "taskclient.host"
 local keys = require "taskclient.linkis.keys"
 local options = require "taskclient.options"
 local request = require "taskclient.rpc.request"
+local retry = require "taskclient.rpc.retry"
 local spec_module = require "taskclient.linkis.spec"
 
 local M = {}
@@ -25,12 +26,22 @@ local NO_LIST = "the server has no list in which to look for the key; submit wit
   .. "{adopt = false} where it cannot be there"
 local LARGE = 50000 -- bytes of code that the server puts into a file (linkis-wire 3.1)
 local FIRST_LOOK, LONGEST_LOOK = 0.2, 10 -- seconds between two looks
+-- Seconds that a list has to answer without the key before the submit's end is said to be unknown:
+-- a server whose job history was away may hold a submit for 4 to 6 minutes.
+local SETTLE = 420
+local TOLD_AGAIN = 30 -- seconds between two events of one search
+-- The gateway's refusals before any entrance has seen the task: to send it again is safe.
+local NOT_ROUTED = { [10050] = true, [11011] = true, [11012] = true }
+local FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30 -- seconds between two submits that were not routed
+local LABELLED = 60 -- seconds for that where the spec has a label `route`, which may be wrong
 
 local PROBE = 30 -- seconds for a look at an address
 
--- shared: another process may be submitting under the key (default: where it may be adopted)
+-- shared: another process may be submitting under the key (default: where it may be adopted);
+-- wait = false: what has to be waited for is left to the caller (`M.look_again`, "not_sent");
+-- after: the key's tasks up to this id are of earlier attempts
 local CALL_SCHEMA = { adopt = "boolean", since = "number", deadline = "number",
-  shared = "boolean" }
+  shared = "boolean", wait = "boolean", after = "number" }
 
 -- The creator to look for a plan's task by: none for a key of the caller's, which she may have
 -- used with another. The server compares the whole label with
@@ -98,7 +109,8 @@ end
 -- The task of this plan's key: record, err, ids of others with the key.
 local function find(client, plan, deadline)
   return keys.find(client, plan.key, ago_of(client, plan),
-    { creator = creator_of(client, plan), deadline = deadline, sole = not plan.shared })
+    { creator = creator_of(client, plan), deadline = deadline, sole = not plan.shared,
+      after = plan.after })
 end
 
 -- Whoever holds the first of several tasks with one key is told of the others; they go on.
@@ -131,19 +143,67 @@ local function hopeless(err)
   return err.kind == "auth" or err.kind == "closed" or err.kind == "unsupported"
 end
 
--- Looks for the key until it is found or the time is over.
-local function reconcile(client, plan, cause)
-  client:trace("warn", { what = "reconcile", operation = "submit", err = cause })
-  local pause = FIRST_LOOK
-  local deadline = math.max(plan.deadline, core.now() + GRACE)
-  while true do
-    local record, err, others = find(client, plan, deadline)
-    if record then return adopt(client, record, plan, others) end
-    local over = err and hopeless(err) or core.now() + pause >= deadline
-    if over then return nil, unknown(client, plan, cause) end
-    host.current(client).sleep(pause)
-    pause = math.min(pause * 1.6, LONGEST_LOOK)
+local function trace_search(client, search, now)
+  search.told = now
+  client:trace("warn", { what = "reconcile", operation = "submit", err = search.cause,
+    key = search.plan.key, seconds = now - search.began })
+  local seconds = now - search.began
+  if search.plan.wait == false or seconds < TOLD_AGAIN or not core.terminal(2) then return end
+  io.stderr:write(("taskclient: the end of a submit is not known; its task is looked for by key %s "
+    .. "(%.0f s)\n"):format(search.plan.key, seconds))
+end
+
+-- One look for the key of a submit whose end is not known: the job; nil, err when no further look
+-- is worth while; nil when one is, at `search.at`.
+local function look_once(client, search)
+  local plan, now = search.plan, core.now()
+  if now - search.told >= TOLD_AGAIN then trace_search(client, search, now) end
+  local record, err, others = find(client, plan, search.deadline)
+  if record then return adopt(client, record, plan, others) end
+  now = core.now()
+  search.clean_since = not err and (search.clean_since or now) or nil
+  local settled = search.clean_since and now - search.clean_since >= SETTLE
+  if settled or err and hopeless(err) or now + search.pause >= search.deadline then
+    return nil, unknown(client, plan, search.cause)
   end
+  search.at = now + search.pause
+  search.pause = math.min(search.pause * 1.6, LONGEST_LOOK)
+end
+
+local searches = setmetatable({}, { __mode = "k" }) -- err of a submit with wait = false -> search
+
+-- Looks for the key until it is found, or the list has answered without it for long enough, or
+-- the time is over.
+local function reconcile(client, plan, cause)
+  local now = core.now()
+  local search = { plan = plan, cause = cause, began = now, pause = FIRST_LOOK,
+    deadline = math.max(plan.deadline, now + GRACE) }
+  trace_search(client, search, now)
+  while true do
+    local job, err = look_once(client, search)
+    if job or err then return job, err end
+    if plan.wait == false then
+      err = unknown(client, plan, cause)
+      searches[err] = search
+      return nil, err
+    end
+    host.current(client).sleep(math.max(0, search.at - core.now()))
+  end
+end
+
+--- One more look for the task of a submit with `wait = false` whose end is not known.
+---@param client userdata
+---@param err table what the submit gave
+---@return userdata|nil job
+---@return table|nil err its end stays unknown; nil without a job: look again
+---@return number|nil at when (monotonic)
+function M.look_again(client, err)
+  local search = searches[err]
+  if not search then return nil, err end
+  if core.now() < search.at then return nil, nil, search.at end
+  local job, final = look_once(client, search)
+  if job or final then searches[err] = nil end
+  return job, final, search.at
 end
 
 -- A refused submit may have left a Failed row, whose id the reply keeps back.
@@ -180,7 +240,8 @@ local function is_old(client, plan, err)
   return false
 end
 
-local function post(client, plan)
+-- One POST, and by the older name one more where it is certain that the first did nothing.
+local function post_once(client, plan)
   local fields = core.fields(client)
   local operation, body = "submit", plan.body
   if fields.old then
@@ -192,7 +253,26 @@ local function post(client, plan)
       change = plan.change })
   if data or fields.old or not is_old(client, plan, err) then return data, err end
   fields.old = true
-  return post(client, plan)
+  return post_once(client, plan)
+end
+
+-- What a gateway without an entrance refuses is sent again, ever more slowly.
+local function post(client, plan)
+  local labels, pause = plan.spec.labels, FIRST_PAUSE
+  local deadline = type(labels) == "table" and labels.route and core.now() + LABELLED or math.huge
+  deadline = math.min(deadline, plan.deadline)
+  while true do
+    local data, err = post_once(client, plan)
+    if data or err.outcome ~= "rejected" or not NOT_ROUTED[err.code] then return data, err end
+    err.outcome, err.retryable = "not_sent", true
+    changing.judged(plan.change, err.outcome)
+    local wait = pause * (0.8 + 0.4 * retry.random())
+    if plan.wait == false or core.now() + wait >= deadline then return nil, err end
+    client:trace("warn", { what = "retry", operation = "submit", err = err, key = plan.key,
+      seconds = wait })
+    host.current(client).sleep(wait)
+    pause = math.min(pause * 1.6, LONGEST_PAUSE)
+  end
 end
 
 -- A look at who else has used the key: two processes that submit at one moment do not see each
@@ -247,7 +327,7 @@ local function plan_of(client, given, opts)
   local shared = given.key ~= nil and not (opts and opts.adopt == false)
   return { given = given, spec = spec, key = key, deadline = deadline,
     moment = clock.moment(client), shared = shared or opts ~= nil and opts.shared,
-    user = user, body = user and body }
+    user = user, body = user and body, wait = opts and opts.wait, after = opts and opts.after }
 end
 
 -- The body waits for the user's name where that has to be asked for.

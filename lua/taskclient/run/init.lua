@@ -285,14 +285,16 @@ local function accepted(run, plan, job)
 end
 
 -- The submit itself. Whether it was begun is in the journal before its first byte goes out.
-local function send(run, plan, deadline)
+-- wait = false: a server with keys is not waited for (`Run:look_again`).
+local function send(run, plan, deadline, wait)
   local spec, keyed, sent_before = {}, plan.keyed, plan.attempt.sending ~= nil
   local since = plan.client:server_time(keyed, deadline)
   local job, err = (keyed and note or keep)(run, "sending", plan.name, { since = since })
   if not job then return nil, err end
   for field, value in each(plan.spec) do spec[field] = value end
   spec.key = keyed and plan.attempt.key or nil
-  local opts = keyed and { adopt = false, shared = sent_before, deadline = deadline } or nil
+  local opts = keyed and { adopt = false, shared = sent_before, deadline = deadline,
+    wait = wait } or nil
   job, err = plan.client:submit(spec, opts)
   if not job then return refused(run, plan, err, sent_before) end
   return accepted(run, plan, job)
@@ -320,7 +322,7 @@ end
 
 --- The second half of `submit`: the task that exists already, or the submit.
 ---@private
-function Run:launch(plan, deadline)
+function Run:launch(plan, deadline, wait)
   local client, attempt = plan.client, plan.attempt
   if plan.here then return follow(self, plan, client:attach(attempt.handle)) end
   local job, err
@@ -333,10 +335,18 @@ function Run:launch(plan, deadline)
   if plan.other and (not err or not plan.keyed) then
     check_same(plan.name, { spec = plan.other }, { service = client.service, url = client.url })
   end
-  if not err then return send(self, plan, deadline) end
+  if not err then return send(self, plan, deadline, wait) end
   local news = err.kind == "submit_unknown" and attempt.state ~= "unknown"
   if news then note(self, "unknown", plan.name) end
   return nil, err
+end
+
+--- One more look for the task of a submit that `launch` did not wait for.
+---@private
+function Run:look_again(err, plan)
+  local job, final, at = plan.client:look_again(err)
+  if job then return accepted(self, plan, job) end
+  return nil, final, at
 end
 
 --- Submits once per name: after a crash it gives the job that exists.

@@ -18,6 +18,9 @@ local M = {}
 local ACTIVE = 20
 local BACKOFF, BACKOFF_MAX = 1, 60 -- seconds between attempts, doubled each time
 local STOPPED = "not submitted: another has failed"
+local LOOKING = "submits whose end is not known, looked for: %d"
+-- The entrance's queue is full, or takes nothing at the moment: it ends when jobs end.
+local QUEUE_FULL = { [12001] = true, [30009] = true }
 
 local OPTIONS = {
   active = "count", journal = "any", name = "string|function", retry = "count|table",
@@ -75,7 +78,7 @@ local function finish(many, item)
   if not item.state and not item.err then item.err = new_error("interrupted", STOPPED) end
   local word = item.state or item.err.kind == "submit_unknown" and "unknown" or "not_submitted"
   counts[word] = counts[word] + 1
-  counts.retried = counts.retried + item.attempts - 1
+  counts.retried = counts.retried + item.attempts - item.held - 1
   many.ready[#many.ready + 1] = item
   many.watch.done = many.watch.done + 1
   if word == "succeeded" or not many.stop_on_failure then return end
@@ -86,7 +89,7 @@ end
 local function wants_retry(many, item)
   local rule, err = many.retry, item.err
   local forbidden = many.counts.stopped or err and err.kind == "submit_unknown"
-  if forbidden or item.attempts > rule.times then return false end
+  if forbidden or item.attempts - item.held > rule.times then return false end
   if rule.when then return protect.call(rule.when, item, item.attempts) end
   if rule.codes or rule.kinds then
     return err ~= nil and (among(rule.codes, err.code) or among(rule.kinds, err.kind))
@@ -107,30 +110,66 @@ local function settle(many, item, state, native, err)
   item.state, item.native, item.err = state, native, err
   if not wants_retry(many, item) or many.closed then return finish(many, item) end
   item.again = true
-  later(many, item, item.attempts - 1)
+  later(many, item, item.attempts - item.held - 1)
 end
 
--- A submit that was surely not sent is no attempt: the server is away.
+-- A submit that was surely not sent is no attempt: the server is away. Nor is one that a full
+-- queue has refused: it waits until jobs have ended. One whose end is not known is looked for
+-- while the others go on.
 local function refused(many, item, err)
+  item.last_id = err.job_id or item.last_id -- of the row that a refusal leaves
   if watch.permanent(err) then
     many.fatal = err
+  elseif err.kind == "submit_unknown" and many.client.look_again then
+    item.unknown, item.at = err, core.now()
+    many.searching[#many.searching + 1] = item
+    return
   elseif err.outcome == "not_sent" and not many.counts.stopped then
     item.err, item.unsent = err, (item.unsent or 0) + 1
     return later(many, item, item.unsent)
+  elseif QUEUE_FULL[err.code] and err.outcome == "rejected" and not many.counts.stopped then
+    item.err, item.held, item.again = err, item.held + 1, true
+    many.client:trace("info", { what = "held back", operation = "submit", err = err })
+    return later(many, item, item.held - 1)
   end
   settle(many, item, nil, nil, err)
+end
+
+local function submitted(many, item, job)
+  item.job, item.unsent, item.last_id = job, nil, job.id
+  if not many.closed then many.watch:add(job, item) end
 end
 
 local function submit(many, item)
   local job, err
   if item.plan then
-    job, err = many.journal:launch(item.plan, many.watch.deadline)
+    job, err = many.journal:launch(item.plan, many.watch.deadline, false)
+  elseif many.keyed then
+    job, err = many.client:submit(item.spec, { deadline = many.cut_at, wait = false,
+      adopt = item.attempts == 1, after = item.last_id })
   else
-    job, err = many.client:submit(item.spec, { deadline = many.cut_at })
+    job, err = many.client:submit(item.spec)
   end
   if not job then return refused(many, item, err) end
-  item.job, item.unsent = job, nil
-  if not many.closed then many.watch:add(job, item) end
+  submitted(many, item, job)
+end
+
+-- One more look for each submit whose end is not known, where it is due.
+local function search(many)
+  local list = many.searching
+  for i = #list, 1, -1 do
+    local item = list[i]
+    if item.at <= core.now() then
+      local looker, plan = many.journal or many.client, item.plan
+      local job, err, at = looker:look_again(item.unknown, plan)
+      item.at = at or item.at
+      if job or err then table.remove(list, i) end
+      if job then submitted(many, item, job) end
+      if err then settle(many, item, nil, nil, err) end
+      if many.closed then return end -- by a function of the user's, in the middle
+    end
+  end
+  many.watch.note = list[1] and LOOKING:format(#list) or nil
 end
 
 -- With a journal: what it knows of the item, or its intent. True when the end is known already.
@@ -160,7 +199,7 @@ local function next_item(many)
   local index = many.counts.total + 1
   options.argument("submit_many", "spec " .. index, spec, "table")
   many.counts.total = index
-  return { index = index, spec = spec, attempts = 1,
+  return { index = index, spec = spec, attempts = 1, held = 0,
     name = many.journal and name_of(many, spec, index) or nil }
 end
 
@@ -182,7 +221,8 @@ local function take_up(many)
       item.again = nil
     end
   end
-  while many.watch.open + #delayed + #list < many.active and #many.ready < many.active do
+  while many.watch.open + #delayed + #list + #many.searching < many.active
+    and #many.ready < many.active do
     local item = next_item(many)
     if not item then break end
     if not about(prepare, many, item) then list[#list + 1] = item end
@@ -207,16 +247,28 @@ local function fill(many)
   end
 end
 
-local function earliest(delayed)
+-- When something is to be submitted or looked for; nil: nothing is.
+local function next_time(many)
   local at = math.huge
-  for _, item in ipairs(delayed) do at = math.min(at, item.at) end
-  return delayed[1] and at
+  for _, item in ipairs(many.delayed) do at = math.min(at, item.at) end
+  for _, item in ipairs(many.searching) do at = math.min(at, item.at) end
+  return at < math.huge and at or nil
 end
 
 -- Takes and submits nothing more and watches nothing longer: handles of what goes on.
 local function leave(many)
   many.exhausted, many.delayed, many.ready, many.fatal = true, {}, {}, nil
+  many.searching = {}
   return many.watch:leave()
+end
+
+-- Those of which it is not known whether they were submitted; nil: there are none.
+local function unknown_of(many)
+  local list = {}
+  for i, item in ipairs(many.searching) do
+    list[i] = { index = item.index, key = item.unknown.key, since = item.unknown.since }
+  end
+  return list[1] and list
 end
 
 local function advance(_, many)
@@ -226,11 +278,13 @@ local function advance(_, many)
     if ended then return ended end
     if many.fatal then
       local err = many.fatal
+      err.unknown = unknown_of(many)
       err.handles = leave(many)
       return nil, err
     end
+    if many.searching[1] then search(many) end
     if not w:late() then fill(many) end
-    local limit, news = earliest(many.delayed), many.ready[1] or many.fatal
+    local limit, news = next_time(many), many.ready[1] or many.fatal
     if not news and not w:next(limit) then
       if many.exhausted and not limit and not w:pending() then return w:end_bar() end
       if w:late() then
@@ -247,7 +301,7 @@ end
 ---@return table|nil ended {index=, spec=, name=, job=, state=, native=, err=, attempts=}; nil after
 ---  the last
 ---@return table|nil err with `handles` of what goes on, when no more can be done: timeout, auth,
----  the journal's disk
+---  the journal's disk; `unknown`: {index=, key=, since=} of each submit whose end is not known
 function Many:read() return interrupt.guard(self.watch, advance, self) end
 
 Many.__call = wait.Cursor.__call
@@ -293,9 +347,11 @@ end
 
 --- Submits many, at most so many unfinished at a time, and gives their ends as they come.
 --- One submit goes out after the other; how long a server may hold one, and the rest up, is for
---- `submit_timeout` of a Linkis client, or `timeout` of a spec, to say. The deadline of all cuts
---- off a Linkis submit that is on its way, which is then looked for by its key (up to 15 s); a load
---- of Lindorm, which nothing could find, has its own time.
+--- `submit_timeout` of a Linkis client, or `timeout` of a spec, to say. What a full queue refuses
+--- is held back and submitted again; a submit whose end is not known is looked for (by its key)
+--- while the others go on. The deadline of all cuts off a Linkis submit that is on its way, which
+--- is then looked for by its key (up to 15 s); a load of Lindorm, which nothing could find, has its
+--- own time.
 ---@param specs table|function|thread array, iterator or coroutine of specs
 ---@param opts? taskclient.submit_many_options
 ---@return table cursor `for ended in cursor`, `:read()`, `:finish()`, `:summary()`, `:close()`
@@ -313,7 +369,8 @@ function M.submit_many(client, specs, opts)
     client = client, source = take, active = opts.active or ACTIVE, name = opts.name,
     journal = opts.journal, stop_on_failure = opts.stop_on_failure,
     retry = type(again) == "table" and again or { times = again or 0 },
-    watch = w, cut_at = client.service ~= "lindorm" and w.deadline or nil, ready = {}, delayed = {},
+    watch = w, keyed = client.look_again ~= nil, cut_at = w.deadline,
+    ready = {}, delayed = {}, searching = {},
     counts = { total = 0, succeeded = 0, failed = 0, cancelled = 0, unknown = 0,
       not_submitted = 0, retried = 0 },
   }, Many)

@@ -227,7 +227,8 @@ local function progress(item, entry, err)
   local watch = item.watch
   if not watch.opts.on_progress then return end
   protect.call(watch.opts.on_progress, item.job, {
-    fraction = entry.progress, state = entry.state, native = entry.native, note = entry.note,
+    fraction = entry.progress, state = entry.state, native = entry.native,
+    note = entry.note or watch.note,
     err = err and failure.copy(err), silent = item.silent and core.now() - item.silent,
     elapsed = core.now() - item.since, done = watch.done, total = watch.total,
   })
