@@ -216,6 +216,16 @@ local function standing_refusal(session)
   return err
 end
 
+-- The server moves a session's clock only once half of its period has passed;
+-- this is the same clock, kept here. True when the session must have ended.
+local function ended(session)
+  local period, now = session.period, core.now()
+  if period and now - session.touched > period * 0.95 then return true end
+  if period and now - session.touched > period / 2 then session.touched = now end
+  session.calm_until = period and session.touched + period / 2 or math.huge
+  return false
+end
+
 -- The work of a flight: no caller's err, but the one that each is given a copy of.
 local function land(client, session)
   local ok, err = login(client, session)
@@ -230,6 +240,7 @@ local function land(client, session)
     note_refusal(session, err)
   end
   session.flight = nil
+  if ok then ended(session) end -- it has just begun
   client:trace(ok and "info" or "warn", { what = "login", err = err })
   return ok, err
 end
@@ -257,16 +268,6 @@ local function single_login(client, session, deadline)
     if err then return nil, failure.copy(err) end
     if deadline and core.now() >= deadline then return nil, late() end
   end
-end
-
--- The server moves a session's clock only once half of its period has passed;
--- this is the same clock, kept here. True when the session must have ended.
-local function ended(session)
-  local period, now = session.period, core.now()
-  if period and now - session.touched > period * 0.95 then return true end
-  if period and now - session.touched > period / 2 then session.touched = now end
-  session.calm_until = period and session.touched + period / 2 or math.huge
-  return false
 end
 
 --- Has the client logged in before a request.
