@@ -10,7 +10,7 @@ local M = {}
 
 local mt = core.error_mt
 
--- code -> what to do; meanings from linkis-wire 2.4, 4.3 and 4.4
+-- code -> what to do; meanings from protocols 2.4, 4.3 and 4.4
 local HINTS = {
   [1002] = "the code refers to something the engine does not know",
   [10050] = "that service of the server is not running or not registered yet; try again later",
@@ -208,7 +208,7 @@ local function worded_code(text)
 end
 
 --- The server's code inside a text of its own, or nil. A nested code wins over
---- the general one in front of it (linkis-wire 4.3: "21304, Task is Failed, …
+--- the general one in front of it (protocols 4.3: "21304, Task is Failed, …
 --- errCode: 60002").
 ---@param text any
 ---@return integer|nil

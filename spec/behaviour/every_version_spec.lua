@@ -5,7 +5,7 @@
 local process = require "spec.support.process"
 local taskclient = require "taskclient"
 
--- what a version lacks (linkis-wire 6), and what the client makes of it
+-- what a version lacks (protocols 6), and what the client makes of it
 local VERSIONS = {
   { "0.11", null_exact = false, old = true }, { "1.1", null_exact = false },
   { "1.4", null_exact = false }, { "1.6", null_exact = true }, { "1.8", null_exact = true,

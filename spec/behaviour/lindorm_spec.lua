@@ -1,5 +1,5 @@
 -- Bulk loads through the client, against the sandbox in each dialect of its
--- answers: what is KNOWN is used, the rest is tolerated (lindorm-wire 7, 8).
+-- answers: what is KNOWN is used, the rest is tolerated (protocols L7, L8).
 
 local process = require "spec.support.process"
 local taskclient = require "taskclient"

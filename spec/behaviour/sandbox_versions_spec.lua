@@ -1,4 +1,4 @@
--- What the sandbox's version profiles differ in (linkis-wire 6), and the profile that is made of
+-- What the sandbox's version profiles differ in (protocols 6), and the profile that is made of
 -- the published page.
 
 local cjson = require "cjson"

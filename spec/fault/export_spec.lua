@@ -1,4 +1,4 @@
--- Exports that the server makes, which fail inside a 200 or are cut (linkis-wire 3.12.3, traps 21
+-- Exports that the server makes, which fail inside a 200 or are cut (protocols 3.12.3, traps 21
 -- to 25).
 
 local fault = require "spec.support.fault"

@@ -1,5 +1,5 @@
 -- The replies that nobody documented, a create that is cut at any byte, and
--- changes whose end only info can tell (lindorm-wire 1, 2, 9).
+-- changes whose end only info can tell (protocols L1, L2, L9).
 
 local fault = require "spec.support.fault"
 local process = require "spec.support.process"

@@ -1,5 +1,5 @@
 -- Result sets over the wire: every row whatever the paging fields say, broken
--- files and cut replies (linkis-wire 3.12, traps 19 and 25 to 29, 58 to 60).
+-- files and cut replies (protocols 3.12, traps 19 and 25 to 29, 58 to 60).
 
 local cjson = require "cjson"
 local core = require "taskclient.core"

@@ -1,4 +1,4 @@
--- A model of the server's log (linkis-wire 3.4): a ring in memory that is
+-- A model of the server's log (protocols 3.4): a ring in memory that is
 -- emptied into a file, each time doubling the line that filled it; positions
 -- that mean file lines below the file's end and ring slots above it; slots that
 -- read "null"; blank lines that the last flush leaves out.

@@ -51,7 +51,7 @@ function answers.log(self, args)
   return data
 end
 
--- Each empty line of the file comes twice (linkis-wire 3.12.5).
+-- Each empty line of the file comes twice (protocols 3.12.5).
 function answers.openLog(self)
   if self.refuse_file then return nil, self.refuse_file end
   local text = self.log:file_text()

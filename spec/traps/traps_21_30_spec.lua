@@ -1,4 +1,4 @@
--- Traps 21 to 30 of linkis-wire.md section 8, each shown to the client as the
+-- Traps 21 to 30 of a Linkis server, each shown to the client as the
 -- server sets it.
 
 local fault = require "spec.support.fault"

@@ -1,4 +1,4 @@
--- Traps 41 to 50 of linkis-wire.md section 8, each shown to the client as the
+-- Traps 41 to 50 of a Linkis server, each shown to the client as the
 -- server sets it.
 
 local core = require "taskclient.core"

@@ -1,4 +1,4 @@
--- Traps 51 to 60 of linkis-wire.md section 8, each shown to the client as the
+-- Traps 51 to 60 of a Linkis server, each shown to the client as the
 -- server sets it.
 
 local cjson = require "cjson"

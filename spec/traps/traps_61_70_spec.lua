@@ -1,4 +1,4 @@
--- Traps 61 to 70 of linkis-wire.md section 8, each shown to the client as the
+-- Traps 61 to 70 of a Linkis server, each shown to the client as the
 -- server sets it; and that none of the seventy is missing.
 
 local cjson = require "cjson"

@@ -34,7 +34,7 @@ local function finish(call)
 end
 
 describe("the operation table", function()
-  -- name, verb, path, required parameters: linkis-wire 2.2 and 3
+  -- name, verb, path, required parameters: protocols 2.2 and 3
   local LINKIS = {
     { "submit", "POST", "/entrance/submit" },
     { "execute", "POST", "/entrance/execute" },

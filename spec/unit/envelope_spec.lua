@@ -1,5 +1,5 @@
 -- core.envelope: which shape a reply has, whether it is a yes, the code and the
--- data in it (linkis-wire 1, lindorm-wire 2 and 9). Samples of our own, and the
+-- data in it (protocols 1, protocols L2 and 9). Samples of our own, and the
 -- recorded replies of a real server where they are at hand.
 
 local core = require "taskclient.core"

@@ -134,7 +134,7 @@ local PROFILES = {
   ["array form, from 0"] = { base = 0, thin = true },
 }
 
-describe("the follower (linkis-wire 3.4, traps 15, 16, 18, 53)", function()
+describe("the follower (protocols 3.4, traps 15, 16, 18, 53)", function()
   for name, profile in pairs(PROFILES) do
     it("gives exactly the file's lines over random schedules: " .. name, function()
       for seed = 1, SEEDS do

@@ -1,4 +1,4 @@
--- Result pages (linkis-wire 3.12.2) to Lua rows and records, and to files in
+-- Result pages (protocols 3.12.2) to Lua rows and records, and to files in
 -- CSV, TSV and JSON Lines: nothing lost, NULL, "" and "NULL" three things.
 
 local core = require "taskclient.core"

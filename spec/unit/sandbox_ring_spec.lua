@@ -1,4 +1,4 @@
--- The sandbox's log ring against what was seen on a real server (linkis-wire 3.4): numbers of the
+-- The sandbox's log ring against what was seen on a real server (protocols 3.4): numbers of the
 -- recordings 36 to 38.
 
 local ring = require "taskclient.sandbox.ring"

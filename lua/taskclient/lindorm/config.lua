@@ -1,5 +1,5 @@
 -- Builders of the reader's and the writer's config, which refuse what the
--- reference knows to be a mistake (lindorm-wire 4, 5). Where it knows nothing
+-- reference knows to be a mistake (protocols L4, L5). Where it knows nothing
 -- a config may be written by hand and goes out as it is.
 local core = require "taskclient.core"
 local options = require "taskclient.options"

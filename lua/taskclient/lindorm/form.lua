@@ -1,5 +1,5 @@
 -- A bulk load's spec, checked and written as the server's form fields
--- (lindorm-wire 3 to 6). Sends nothing.
+-- (protocols L3 to 6). Sends nothing.
 
 local each = require "taskclient.compat".each
 local config = require "taskclient.lindorm.config"

@@ -1,6 +1,6 @@
 -- The Lindorm LTS client and its jobs: five operations, of whose replies little
 -- is published. What is KNOWN is used, the rest is kept as it came
--- (lindorm-wire). Every change goes out once.
+-- (protocols L1 to L9). Every change goes out once.
 
 local changing = require "taskclient.host.change"
 local client_module = require "taskclient.client"

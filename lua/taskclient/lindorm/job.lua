@@ -19,7 +19,7 @@ local M = {}
 local ABORTED_WITHIN, CHANGED_WITHIN = 15, 5
 local LOOK_MOST = 60 -- seconds of one look
 
--- the server's word, lower case -> ours; never by substring (lindorm-wire 8)
+-- the server's word, lower case -> ours; never by substring (protocols L8)
 local STATES = {
   running = "running", retrying = "running",
   pending = "queued", waiting = "queued", init = "queued", preparing = "queued",

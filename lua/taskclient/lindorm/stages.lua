@@ -1,5 +1,5 @@
 -- The sub-jobs in an info reply, whatever their members are called; nothing of
--- their form is published (lindorm-wire 7). Never decides a task's end.
+-- their form is published (protocols L7). Never decides a task's end.
 
 local each = require "taskclient.compat".each
 

@@ -1,4 +1,4 @@
--- The type maps of the published pages (lindorm-wire 5): what a column of a
+-- The type maps of the published pages (protocols L5): what a column of a
 -- file may become in a LindormTable. Knows words; sends nothing.
 
 local each = require "taskclient.compat".each

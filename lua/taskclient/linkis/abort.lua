@@ -1,6 +1,6 @@
 -- Stopping tasks and saying what really happened. A kill goes by an execID, and
 -- an execID may be somebody else's newer job: each kill is preceded by the
--- history of the task id, and followed by it (linkis-wire 3.7, 3.8, 5.4). History
+-- history of the task id, and followed by it (protocols 3.7, 3.8, 5). History
 -- alone does not tell: a kill right after the submit may be believed too early, and
 -- the entrance, asked by /status, goes on with the task. Then it is killed again.
 
@@ -50,7 +50,7 @@ end
 -- Whose job an execID leads to, as the head of its log says: "ours", "foreign", "unsaid" where
 -- the log has no head, "none" where it could not be had. Where an entrance has crashed history
 -- goes on saying Running, and the gateway takes another entrance, which may have a namesake
--- (linkis-wire 3.0). The second value: the entrance knows no such job.
+-- (protocols 3.0). The second value: the entrance knows no such job.
 local function whose(job, exec)
   local fields, logpage = core.fields(job), require "taskclient.linkis.logs.page"
   local _, data, err = request.send(fields.client, "log",

@@ -1,6 +1,6 @@
 -- Who we are to a Linkis server: password login, token, token login, proxy
 -- user; one login at a time, renewed when the session ends, never in a storm
--- (linkis-wire 2). A session belongs to one client.
+-- (protocols 2). A session belongs to one client.
 
 local core = require "taskclient.core"
 local failure = require "taskclient.error"

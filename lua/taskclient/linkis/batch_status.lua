@@ -1,6 +1,6 @@
 -- States of many tasks in few requests: thirty ids at a time where the server
 -- can do that, else the list by date, else one by one. What a server can do is
--- found out once and remembered (linkis-wire 3.11.2, 6).
+-- found out once and remembered (protocols 3.11.2, 6).
 
 local copy = require "taskclient.compat".copy
 local core = require "taskclient.core"

@@ -1,5 +1,5 @@
 -- Jobs of some creators are killed by the server unless somebody asks /status of them every
--- 30 seconds; logs and job history do not count (linkis-wire 3.1). Such a job is asked for as
+-- 30 seconds; logs and job history do not count (protocols 3.1). Such a job is asked for as
 -- long as it is held here and has not ended: by waits and log cursors between their steps
 -- (`tend`), and beside whatever else waits for the server (`tick`). Of what /status answers
 -- only an end is believed, and only as a reason to ask no more.

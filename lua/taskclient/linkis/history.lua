@@ -1,6 +1,6 @@
 -- The job history, which is the truth about a task: its record, its words, its
 -- numbers, in the spellings of real servers and of the published page
--- (linkis-wire 3.11, 4). Knows records; changes nothing.
+-- (protocols 3.11, 4). Knows records; changes nothing.
 
 local core = require "taskclient.core"
 local each = require "taskclient.compat".each
@@ -10,7 +10,7 @@ local request = require "taskclient.rpc.request"
 
 local M = {}
 
--- the server's word, lower case -> ours (linkis-wire 4.1)
+-- the server's word, lower case -> ours (protocols 4.1)
 local STATES = {
   inited = "queued", scheduled = "queued", waitforretry = "queued", running = "running",
   succeed = "succeeded", succeeded = "succeeded", success = "succeeded",
@@ -179,7 +179,7 @@ local function clean(task, text)
   return (core.clean(hide.printed(text, owners[task], PRINTED), nil, "line"))
 end
 
--- paramsJson holds passwords in clear (linkis-wire 3.11.1): it is there for
+-- paramsJson holds passwords in clear (protocols 3.11.1): it is there for
 -- those who ask for it, and never printed.
 record_mt.__tostring = function(task)
   local names, parts = {}, {}

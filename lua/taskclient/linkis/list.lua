@@ -1,6 +1,6 @@
 -- A cursor over the job history, newest first. The server repeats its last
 -- page for ever, and rows of one second stand in any order, so that pages can
--- repeat some and skip others (linkis-wire 3.11.2): the cursor gives each task
+-- repeat some and skip others (protocols 3.11.2): the cursor gives each task
 -- once, and what the pages have skipped is fetched in one page at the end.
 
 local failure = require "taskclient.error"

@@ -1,5 +1,5 @@
 -- A submit spec, checked and written as the server's request body, in the form
--- of 1.x and of 0.x servers (linkis-wire 3.1, 3.2). Sends nothing.
+-- of 1.x and of 0.x servers (protocols 3.1, 3.2). Sends nothing.
 
 local core = require "taskclient.core"
 local each = require "taskclient.compat".each
@@ -37,7 +37,7 @@ local function nameless(spec)
   end
 end
 
--- The server takes any text, and then cannot read the results there (linkis-wire 3.12).
+-- The server takes any text, and then cannot read the results there (protocols 3.12).
 local function has_scheme(path) return path:match "^%a[%w+.-]*://" ~= nil end
 
 local function complaint_of(spec)

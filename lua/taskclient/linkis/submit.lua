@@ -1,5 +1,5 @@
 -- Submitting once: every task carries a key, and an end that is not known is
--- looked up by it until it is (reliability.md F1 to F6). Nothing is resent that
+-- looked up by it until it is. Nothing is resent that
 -- may have arrived. Knows outcomes; the body is spec.lua's.
 
 local changing = require "taskclient.host.change"
@@ -24,7 +24,7 @@ local TWINS = 20 -- seconds to look for tasks that others made with the same key
 local NOT_LOGGED_IN = 11002
 local NO_LIST = "the server has no list in which to look for the key; submit with "
   .. "{adopt = false} where it cannot be there"
-local LARGE = 50000 -- bytes of code that the server puts into a file (linkis-wire 3.1)
+local LARGE = 50000 -- bytes of code that the server puts into a file (protocols 3.1)
 local FIRST_LOOK, LONGEST_LOOK = 0.2, 10 -- seconds between two looks
 -- Seconds that a list has to answer without the key before the submit's end is said to be unknown:
 -- a server whose job history was away may hold a submit for 4 to 6 minutes.

@@ -1,4 +1,4 @@
--- What a pinned server version means (linkis-wire 6). Without one the client
+-- What a pinned server version means (protocols 6). Without one the client
 -- finds out what a server can do by what it answers. Knows numbers; asks nobody.
 
 local each = require "taskclient.compat".each

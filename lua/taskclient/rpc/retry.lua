@@ -1,5 +1,5 @@
 -- When to try again: attempts, full jitter, one budget per client so that an
--- outage does not multiply the load (reliability.md 5). Knows errors and the
+-- outage does not multiply the load. Knows errors and the
 -- clock; knows no operation.
 
 local core = require "taskclient.core"

@@ -18,7 +18,7 @@ local M = {}
 
 local LOG_TAIL, LOG_LONGEST = 6, 20000 -- lines of a failed job kept; lines read for them
 local LOG_CONTEXT = 200                -- lines before the last that may begin a secret in it
--- A submit that was cut off (linkis-wire 3.1): a sick server holds it for 16 minutes and
+-- A submit that was cut off (protocols 3.1): a sick server holds it for 16 minutes and
 -- tries to store it every two, so that its list must have been fine for a while.
 local SETTLE, HOLD = 60, 1200 -- seconds
 local TROUBLE = 2.5           -- times SETTLE, where the list has failed or nobody has looked

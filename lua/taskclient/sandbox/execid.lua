@@ -1,4 +1,4 @@
--- Execution ids, today's form and the one of 0.x (linkis-wire 5). Pure text.
+-- Execution ids, today's form and the one of 0.x (protocols 5). Pure text.
 
 local M = {}
 

@@ -1,5 +1,5 @@
 -- The sandbox's Linkis REST face: the gateway's way of a request, from the raw URI to the service
--- behind it (linkis-wire 1.5, 3.0). Runs in nginx (LuaJIT); what services answer stands in face/.
+-- behind it (protocols 1.5, 3.0). Runs in nginx (LuaJIT); what services answer stands in face/.
 
 local each = require "taskclient.compat".each
 local db = require "taskclient.sandbox.face.db"

@@ -168,7 +168,7 @@ function Sandbox:restart_entrance(opts)
   control(self, "restart_entrance", { clean = opts.clean or false })
 end
 
----The idle consumers are cleared: execIDs of finished jobs find an empty slot (linkis-wire 3.3).
+---The idle consumers are cleared: execIDs of finished jobs find an empty slot (protocols 3.3).
 function Sandbox:evict() control(self, "evict") end
 
 ---All sessions of the gateway end at once.

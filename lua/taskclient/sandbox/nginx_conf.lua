@@ -54,7 +54,7 @@ http {
     listen 127.0.0.1:$port;
     server_name $names;
     set $second_date "";
-    add_header Date $second_date always; # proxied replies carry two (linkis-wire 1.6)
+    add_header Date $second_date always; # proxied replies carry two (protocols 1.6)
     location / {
       set $second_date "";
       add_header Date $second_date always;

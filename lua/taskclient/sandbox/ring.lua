@@ -1,5 +1,5 @@
 -- The log as an entrance keeps it: a ring in memory, flushed to a file, and what a reader
--- of either gets to see (linkis-wire 3.4). Pure computation on a list of entries.
+-- of either gets to see (protocols 3.4). Pure computation on a list of entries.
 --
 -- Entry i (1-based) triggers the flush number w when i = w * size + 1: the ring goes to the file
 -- together with that entry, which also stays in the ring and so stands twice in the file.

@@ -1,5 +1,5 @@
 -- What the sandbox's entrance and engine say: log entries and error texts, as a
--- Linkis 1.8.0 words them (linkis-wire 3.4, 4.3). Pure text for every Lua; the
+-- Linkis 1.8.0 words them (protocols 3.4, 4.3). Pure text for every Lua; the
 -- face (LuaJIT) and the engine (Lua 5.4) both take their words from here.
 
 local M = {}

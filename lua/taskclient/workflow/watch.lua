@@ -13,7 +13,7 @@ local retry = require "taskclient.rpc.retry"
 
 local M = {}
 
--- Delay between two looks at a job, in seconds (reliability 5, F38). The first ones come early,
+-- Delay between two looks at a job, in seconds. The first ones come early,
 -- for many jobs are short: not so where a look is many requests.
 local POLL = {
   linkis = { first = 0.15, grow = 1.6, max = 10, together = 30 },

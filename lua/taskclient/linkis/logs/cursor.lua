@@ -1,6 +1,6 @@
 -- job:logs(): a cursor over a job's log lines. Asks /log while the job runs and
 -- the log file once it has ended, and checks in job history, before and after
--- each page, that the execID still is this task's (linkis-wire 3.4, 5.4). Which
+-- each page, that the execID still is this task's (protocols 3.4, 5). Which
 -- lines are new is follow.lua's; what the end needs is logend.lua's.
 
 local clock = require "taskclient.rpc.clock"
@@ -109,7 +109,7 @@ function Cursor:page(from, size, limits)
 end
 
 --- Whether a page is of another job: an execID is given out again, and with its
---- entrance gone it finds a namesake at the next one (linkis-wire 3.0).
+--- entrance gone it finds a namesake at the next one (protocols 3.0).
 ---@private
 ---@param page table
 ---@return boolean

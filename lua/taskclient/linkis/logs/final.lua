@@ -1,6 +1,6 @@
 -- The end of a log cursor: the job's log file, whole, once job history says that
 -- the job has ended; by pages of /log where the server will not give the file
--- (linkis-wire 3.4, 3.12.5). Knows the cursor's fields; decides no line.
+-- (protocols 3.4, 3.12.5). Knows the cursor's fields; decides no line.
 
 local core = require "taskclient.core"
 local failure = require "taskclient.error"

@@ -1,6 +1,6 @@
 -- Levels of log lines, worked out from the lines themselves: the server's log
 -- file marks the first line of an entry, and those below it belong to it
--- (linkis-wire 3.4, 3.12.5). Knows texts only.
+-- (protocols 3.4, 3.12.5). Knows texts only.
 
 local core = require "taskclient.core"
 

@@ -1,5 +1,5 @@
 -- Which log lines are new. A pure algorithm over the pages of a server whose
--- live log loses and doubles lines (linkis-wire 3.4); it asks for nothing
+-- live log loses and doubles lines (protocols 3.4); it asks for nothing
 -- itself: `want` says what to read next, `take` is given what came.
 --
 -- The log file only grows, and a page that begins at file line p holds only

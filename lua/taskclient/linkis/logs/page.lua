@@ -1,5 +1,5 @@
 -- The log member of a server's reply in each of its shapes, as a page of lines
--- for the follower (linkis-wire 3.4, 3.12.5). Knows the shapes; asks nothing.
+-- for the follower (protocols 3.4, 3.12.5). Knows the shapes; asks nothing.
 
 local core = require "taskclient.core"
 

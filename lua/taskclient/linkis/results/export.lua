@@ -1,5 +1,5 @@
 -- rs:export() and job:export(): the server's own CSV and XLSX, as it is: no
--- escaping, NULL for empty cells (linkis-wire 3.12.3). What is added is that a
+-- escaping, NULL for empty cells (protocols 3.12.3). What is added is that a
 -- file which is not the whole result is found out.
 
 local core = require "taskclient.core"

@@ -1,6 +1,6 @@
 -- job:results(): the result sets of a job, their columns and rows. Rows are
 -- complete whatever the server's paging fields claim, and NULL, empty and the
--- text NULL stay three things where the server can tell (linkis-wire 3.12.1,
+-- text NULL stay three things where the server can tell (protocols 3.12.1,
 -- 3.12.2). Saving is save.lua's, the server's own export export.lua's.
 
 local copy = require "taskclient.compat".copy
@@ -186,7 +186,7 @@ function ResultSet:columns()
 end
 
 -- Whether a server that sends no sign of it understands nullValue: another word
--- changes the cells that are empty or read NULL (linkis-wire, NULL handling).
+-- changes the cells that are empty or read NULL (protocols 3.12.2).
 local function probe_null(self, cells)
   local suspect = {}
   for i, cell in ipairs(cells) do

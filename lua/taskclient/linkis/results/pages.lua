@@ -1,6 +1,6 @@
 -- The pages of a result file, one after the other, the next one on its way while
 -- one is used. A page is whole or asked for again; paging fields are never
--- believed: a short page ends the file (linkis-wire 3.12.2). Knows calls; knows
+-- believed: a short page ends the file (protocols 3.12.2). Knows calls; knows
 -- neither rows nor files.
 
 local core = require "taskclient.core"
@@ -109,7 +109,7 @@ local function heavy_after(err)
     or nil
 end
 
--- Words of the server's for files that hold no result (linkis-wire 3.12.2).
+-- Words of the server's for files that hold no result (protocols 3.12.2).
 local BROKEN = {
   { "File header type must be dolphin",
     "the result file is empty: the engine wrote nothing, or was stopped before it could" },

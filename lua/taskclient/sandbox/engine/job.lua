@@ -1,5 +1,5 @@
 -- One Linkis task at work: from the queue to its end, in memory and in job history, which trail
--- each other as linkis-wire 3.3 says. Knows the task's row, its log, its results and its process.
+-- each other as protocols 3.3 says. Knows the task's row, its log, its results and its process.
 
 local uv = require "luv"
 local cjson = require "cjson"

@@ -17,7 +17,7 @@ local function collector()
   end, function() return table.concat(list, "\n") end
 end
 
--- shell: every line is output; standard error is what a failure says (linkis-wire 3.1).
+-- shell: every line is output; standard error is what a failure says (protocols 3.1).
 local function shell(job)
   local keep, errors = collector()
   local code = job.task.code

@@ -54,7 +54,7 @@ local function labels_of(task)
   return labels
 end
 
--- A job that runs longer than its label allows ends as Cancelled (linkis-wire 4.1).
+-- A job that runs longer than its label allows ends as Cancelled (protocols 4.1).
 local function limit_running(new)
   local seconds = tonumber(labels_of(new.task).jobRunningTimeout)
   if not seconds or seconds <= 0 then return end
@@ -117,7 +117,7 @@ local function cancel_live(entrance)
   end
 end
 
--- Jobs of these creators live as long as somebody asks for their state (linkis-wire 3.1).
+-- Jobs of these creators live as long as somebody asks for their state (protocols 3.1).
 local function check_heartbeats()
   local oldest = math.floor((job.now() - engine.settings.heartbeat_timeout) * 1000)
   for _, running in pairs(engine.jobs) do

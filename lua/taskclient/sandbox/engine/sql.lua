@@ -54,7 +54,7 @@ end
 
 -- Cells -------------------------------------------------------------------------------------------
 
--- Scientific notation written out, as the server prints doubles (linkis-wire 3.12.2).
+-- Scientific notation written out, as the server prints doubles (protocols 3.12.2).
 local function expand(sign, digits, fraction, exponent)
   local all, point = digits .. fraction, #digits + exponent
   if point <= 0 then return sign .. "0." .. ("0"):rep(-point) .. all end

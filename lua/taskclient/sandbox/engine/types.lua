@@ -1,5 +1,5 @@
 -- The column types a bulk load knows: how a text becomes a SQL literal, and what the column is
--- declared as. Names are those of lindorm-wire 5, in any case.
+-- declared as. Names are those of protocols L5, in any case.
 
 local M = {}
 

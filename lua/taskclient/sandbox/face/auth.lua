@@ -1,4 +1,4 @@
--- Who is asking: sessions, tokens, and the gateway's own /user/* end points (linkis-wire 2).
+-- Who is asking: sessions, tokens, and the gateway's own /user/* end points (protocols 2).
 
 local db = require "taskclient.sandbox.face.db"
 local json = require "taskclient.sandbox.face.json"

@@ -1,5 +1,5 @@
 -- /entrance/*: the gateway's choice of an entrance, then status, log, progress, kill and the rest
--- as an entrance answers them from its memory (linkis-wire 3.0, 3.3 to 3.10).
+-- as an entrance answers them from its memory (protocols 3.0, 3.3 to 3.10).
 
 local db = require "taskclient.sandbox.face.db"
 local execid = require "taskclient.sandbox.execid"
@@ -145,7 +145,7 @@ local function task_number(rq)
   return tonumber(text)
 end
 
--- Whose jobs live only as long as somebody asks for their state (linkis-wire 3.1).
+-- Whose jobs live only as long as somebody asks for their state (protocols 3.1).
 local heartbeat_creators = { linkiscli = true, bdpclient = true }
 
 local ops = {}

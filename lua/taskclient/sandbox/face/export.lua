@@ -1,5 +1,5 @@
 -- The server's own CSV and spreadsheets, with their dialect, cap and errors inside the 200
--- (linkis-wire 3.12.3, 3.12.4).
+-- (protocols 3.12.3).
 
 local each = require "taskclient.compat".each
 local db = require "taskclient.sandbox.face.db"

@@ -1,5 +1,5 @@
 -- What goes wrong at the gateway and behind it: the switches of schema.settings that change
--- answers, and the gateway's errors about services (linkis-wire 1.5).
+-- answers, and the gateway's errors about services (protocols 1.5).
 
 local db = require "taskclient.sandbox.face.db"
 local json = require "taskclient.sandbox.face.json"

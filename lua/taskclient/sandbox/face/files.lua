@@ -1,5 +1,5 @@
 -- The file system's lesser end points: make, write, fetch, move and delete users' own files
--- (linkis-wire 3.12.6).
+-- (protocols 3.12.6).
 
 local each = require "taskclient.compat".each
 local db = require "taskclient.sandbox.face.db"

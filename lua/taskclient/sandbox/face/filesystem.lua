@@ -1,4 +1,4 @@
--- /filesystem/*: directories, result pages and logs (linkis-wire 3.12). Paths are logical; bytes
+-- /filesystem/*: directories, result pages and logs (protocols 3.12). Paths are logical; bytes
 -- lie below the sandbox's own folder.
 
 local db = require "taskclient.sandbox.face.db"
@@ -115,7 +115,7 @@ local function whole(rq, name, default)
   return tonumber(text)
 end
 
--- How a stored cell is shown: nil (SQL NULL), "" and "NULL" by nullValue (linkis-wire 3.12.2).
+-- How a stored cell is shown: nil (SQL NULL), "" and "NULL" by nullValue (protocols 3.12.2).
 local function shower(rq)
   local null_value = rq.query.nullValue
   if not versions.profile().null_value then null_value = nil end

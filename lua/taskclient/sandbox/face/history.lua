@@ -1,4 +1,4 @@
--- /jobhistory/*: the persisted truth about tasks (linkis-wire 3.11).
+-- /jobhistory/*: the persisted truth about tasks (protocols 3.11).
 
 local each = require "taskclient.compat".each
 local db = require "taskclient.sandbox.face.db"

@@ -29,7 +29,7 @@ local escapes = { ['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\r"] = "\\r"
 
 local function escape(c) return escapes[c] or ("\\u%04x"):format(c:byte()) end
 
--- Back ends write what lies beyond U+FFFF as a surrogate pair (linkis-wire 1.1).
+-- Back ends write what lies beyond U+FFFF as a surrogate pair (protocols 1.1).
 local function surrogate(c)
   local a, b, d, e = c:byte(1, 4)
   local code = (a - 240) * 262144 + (b - 128) * 4096 + (d - 128) * 64 + (e - 128) - 65536

@@ -1,4 +1,4 @@
--- Ending jobs: by execID in an entrance's memory, or only in job history (linkis-wire 3.7, 3.8).
+-- Ending jobs: by execID in an entrance's memory, or only in job history (protocols 3.7, 3.8).
 -- The task id beside an execID is never compared with the job found.
 
 local cjson = require "cjson.safe"
@@ -49,7 +49,7 @@ local function too_late(job)
 end
 
 -- A kill that is believed too early: history shows the end, while memory and the process go on
--- until the next one (linkis-wire 3.7).
+-- until the next one (protocols 3.7).
 local function believed_early(job)
   if not settings.take "kill_early" then return false end
   db.run([[UPDATE task SET status = 'Cancelled', err_code = 31001, progress = '1.0',

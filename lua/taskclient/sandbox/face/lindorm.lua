@@ -1,5 +1,5 @@
--- The sandbox's Lindorm LTS face: five operations, in the shapes that are published (lindorm-wire
--- 2, 3, 7), and in the dialects that the switches of lindorm_schema.lua ask for. Runs in nginx
+-- The sandbox's Lindorm LTS face: five operations, in the shapes that are published
+-- (protocols L2, L3, L7), and in the dialects that the switches of lindorm_schema.lua ask for. Runs in nginx
 -- (LuaJIT); the work is the engine's.
 
 local db = require "taskclient.sandbox.face.db"
@@ -203,7 +203,7 @@ end
 
 -- Info --------------------------------------------------------------------------------------------
 
--- The one product names the id of a sub-job differently from list to list (lindorm-wire 7).
+-- The one product names the id of a sub-job differently from list to list (protocols L7).
 local mixed = { schema = "TaskName", full = "jobName", merge = "TaskName" }
 
 local function shown(word) return setting("lindorm_words")[word] or word end

@@ -1,5 +1,5 @@
 -- What the entrances remember: queues of slots by short id, and how a job is found
--- (linkis-wire 3.3, 5.4). Job history is another thing: `task.status`.
+-- (protocols 3.3, 5). Job history is another thing: `task.status`.
 
 local db = require "taskclient.sandbox.face.db"
 local execid = require "taskclient.sandbox.execid"

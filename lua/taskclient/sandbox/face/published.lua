@@ -8,7 +8,7 @@ local reply = require "taskclient.sandbox.face.reply"
 
 local M = {}
 
--- The page's sample, whose declared lengths are wrong (linkis-wire 5.3); the last number is the
+-- The page's sample, whose declared lengths are wrong (protocols 5); the last number is the
 -- task id.
 local INSTANCE = "localhost010004:10087"
 

@@ -1,5 +1,5 @@
 -- Replies as a gateway and the services behind it write them: envelopes, Boot's error
--- bodies, headers (linkis-wire 1). Knows nginx and the shapes, not what they are about.
+-- bodies, headers (protocols 1). Knows nginx and the shapes, not what they are about.
 
 local json = require "taskclient.sandbox.face.json"
 local settings = require "taskclient.sandbox.face.settings"
@@ -7,7 +7,7 @@ local versions = require "taskclient.sandbox.face.versions"
 
 local M = {}
 
--- Envelope status -> HTTP code (linkis-wire 1.2).
+-- Envelope status -> HTTP code (protocols 1.2).
 local http_of = { [0] = 200, [1] = 400, [2] = 412, [3] = 403, [4] = 206, [-1] = 401 }
 
 local reasons = { [400] = "Bad Request", [401] = "Unauthorized", [404] = "Not Found",
@@ -144,7 +144,7 @@ local function wants_html()
   return accept:find("text/html", 1, true) ~= nil
 end
 
----Boot's own error body (linkis-wire 1.4).
+---Boot's own error body (protocols 1.4).
 ---@param allow string? the Allow header of a 405
 function M.boot(code, allow)
   common_headers(true)
@@ -164,7 +164,7 @@ local function without(name)
   ngx.header[name] = ""
 end
 
----The gateway's error attributes: `data` is an array (linkis-wire 1.5); before 1.5 Boot's.
+---The gateway's error attributes: `data` is an array (protocols 1.5); before 1.5 Boot's.
 function M.infrastructure(code, path)
   ngx.header["Content-Type"] = "application/json"
   ngx.header["Server"] = ""

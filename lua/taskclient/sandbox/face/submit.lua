@@ -1,4 +1,4 @@
--- Taking a task: the parser, the interceptors and the queue of an entrance (linkis-wire 3.1, 3.2).
+-- Taking a task: the parser, the interceptors and the queue of an entrance (protocols 3.1, 3.2).
 -- Writes task, slot, log and file rows; the engine does the rest.
 
 local each = require "taskclient.compat".each
@@ -138,7 +138,7 @@ local function refusal(spec, task)
   end
 end
 
--- SELECT of the creator IDE gets a limit; its test is a substring match (linkis-wire 3.1).
+-- SELECT of the creator IDE gets a limit; its test is a substring match (protocols 3.1).
 local function limit_sql(task)
   local sql = task.run_type:find("sql", 1, true) or task.run_type == "hql"
     or task.run_type == "jdbc"
@@ -177,7 +177,7 @@ function M.make_dirs(path, owner)
   end
 end
 
--- Further labels that the server knows (linkis-wire 3.1); others are ignored. The engine obeys
+-- Further labels that the server knows (protocols 3.1); others are ignored. The engine obeys
 -- some.
 local OTHER_LABELS = { "executeOnce", "jobQueuingTimeout", "jobRunningTimeout", "route", "tenant" }
 

@@ -1,4 +1,4 @@
--- What the Linkis versions differ in (linkis-wire 6), as a table of features.
+-- What the Linkis versions differ in (protocols 6), as a table of features.
 -- Pure data: who asks does `profile().feature`.
 
 local settings = require "taskclient.sandbox.face.settings"
