@@ -1,5 +1,5 @@
--- The sandbox's Lindorm LTS face: five operations, in the shapes that are published
--- (protocols L2, L3, L7), and in the dialects that the switches of lindorm_schema.lua ask for. Runs in nginx
+-- The sandbox's Lindorm LTS face: five operations, in the shapes that are published (protocols L2,
+-- L3, L7), and in the dialects that the switches of lindorm_schema.lua ask for. Runs in nginx
 -- (LuaJIT); the work is the engine's.
 
 local db = require "taskclient.sandbox.face.db"
