@@ -208,6 +208,29 @@ function M.new(where, service, opts, class, fields, more)
   return client
 end
 
+local PORTS = { http = "80", https = "443" }
+
+-- A URL as far as it says which server is meant: no case of the host, no usual port, no user.
+local function server_of(url)
+  local scheme, place, path = url:match "^(%w+)://([^/?#]*)([^?#]*)"
+  if not scheme then return url end
+  scheme, place = scheme:lower(), place:match("[^@]*$"):lower()
+  if not place:find ":%d+$" then place = place .. ":" .. (PORTS[scheme] or "") end
+  return scheme .. "://" .. place .. path:gsub("/+$", "")
+end
+
+--- Refuses a handle of another server: its id would be another task's here.
+---@private
+---@param client userdata
+---@param handle table
+function M.check_server(client, handle)
+  local url = core.fields(client).url
+  if not handle.url or server_of(handle.url) == server_of(url) then return end
+  options.raise("attach", ("the handle is of the server at %s, this client is of %s; if that is "
+    .. "the same server, leave `url` out of the handle"):format(
+    core.clean(client:redact(server_of(handle.url)), 200, "line"), server_of(url)))
+end
+
 --- Refuses a list that holds anything but jobs of this client.
 ---@private
 ---@param where string

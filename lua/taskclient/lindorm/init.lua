@@ -40,7 +40,8 @@ end
 -- The part of an answer that may hold the task's name: whoever reads only a log needs it.
 local function what_came(err)
   local body = err.body
-  return body and body:find "^%s*{" and "; what came of the answer: " .. body or ""
+  local page = not body or body == "" or body:find "^%s*<"
+  return page and "" or "; what came of the answer: " .. body
 end
 
 -- The operation's arguments; a wrong spec raises at the caller's line.
@@ -79,7 +80,7 @@ function Client:submit(spec, opts)
   local call, id, err = changing.guard(change, create, self, args,
     { timeout = spec.timeout, deadline = opts and opts.deadline, change = change })
   if id then
-    local why = id_complaint(self, id)
+    local why = id:find "%s" and "it has blanks" or id_complaint(self, id)
     if not why then return job_module.new(self, id, created) end
     err = unusable(self, call, why)
   end
@@ -104,7 +105,8 @@ local HANDLE = {
   exec_id = "text", created = "number",
 }
 
---- Makes the job of a procId or of a handle again, without a request.
+--- Makes the job of a procId or of a handle again, without a request. Raises for a handle of
+--- another server (`url`).
 ---@param what string|table
 ---@return userdata job
 function Client:attach(what)
@@ -118,6 +120,7 @@ function Client:attach(what)
   end
   local why = id_complaint(self, id)
   if why then options.raise("attach", why) end
+  client_module.check_server(self, handle)
   return job_module.new(self, id, handle.created)
 end
 

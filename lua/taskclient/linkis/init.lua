@@ -355,7 +355,8 @@ local HANDLE = {
   exec_id = "text", created = "number",
 }
 
---- Makes the job of a task id or of a handle again, without a request.
+--- Makes the job of a task id or of a handle again, without a request. Raises for a handle of
+--- another server (`url`) and for an id that this Lua cannot hold.
 ---@param what integer|string|table
 ---@return userdata job
 function Client:attach(what)
@@ -364,9 +365,12 @@ function Client:attach(what)
   options.check("attach", handle, HANDLE, "field")
   local id = history.task_id(handle.id)
   if not id or handle.service and handle.service ~= "linkis" then
-    options.raise("attach", ("a Linkis task id or handle expected, got %q"):format(
-      tostring(not id and handle.id or handle.service):sub(1, 60)))
+    local got = tostring(not id and handle.id or handle.service):sub(1, 60)
+    local large = not id and got:find "^%d+$" and got ~= "0"
+    options.raise("attach", ("a Linkis task id or handle expected, got %q%s"):format(got,
+      large and ", which this Lua would round" or ""))
   end
+  client_module.check_server(self, handle)
   local fields = core.fields(self)
   local job = core.job(self, fields.job_class, {
     id = id, client = self, key = handle.key, creator = handle.creator,
