@@ -80,7 +80,8 @@ function Client:submit(spec, opts)
   local call, id, err = changing.guard(change, create, self, args,
     { timeout = spec.timeout, deadline = opts and opts.deadline, change = change })
   if id then
-    local why = id:find "%s" and "it has blanks" or id_complaint(self, id)
+    local sentence = id:find ":%s" or id:find "%s%S+%s"
+    local why = sentence and "it reads like a sentence" or id_complaint(self, id)
     if not why then return job_module.new(self, id, created) end
     err = unusable(self, call, why)
   end
