@@ -15,21 +15,19 @@ local retry = require "taskclient.rpc.retry"
 
 local M = {}
 
--- options of both constructors; names of the core's own go through unchanged
+-- options of both constructors that this layer reads; the core has those it takes unchanged
 M.SCHEMA = {
   url = "any", headers = "table", cookies = "table|string",
-  user = "text", password = "text|function", user_agent = "text", proxy = "text",
-  ca_file = "text", ca_path = "text", cert = "text", key = "text", key_password = "text",
-  insecure = "boolean", timeout = "duration", connect_timeout = "duration",
-  idle_timeout = "duration", max_body = "size", max_connections = "count",
+  user = "text", password = "text|function", timeout = "duration",
   host = "string|table", log = "function|table", allow_plaintext = "boolean",
-  lossy = "boolean",
 }
 
-local TO_CORE = {
-  "user_agent", "proxy", "ca_file", "ca_path", "cert", "key", "key_password", "insecure",
-  "connect_timeout", "idle_timeout", "max_body", "max_connections", "lossy",
-}
+local TO_CORE = {}
+for name, kind in each(core.options) do
+  if not M.SCHEMA[name] and name ~= "cookie" and name ~= "session" then
+    M.SCHEMA[name], TO_CORE[#TO_CORE + 1] = kind, name
+  end
+end
 
 local COOKIE_LEAST = 8 -- letters of a cookie's value that is a secret by itself
 

@@ -22,6 +22,22 @@ describe("a TLS client", function()
     assert.is_true(value.ok)
   end)
 
+  it("resumes its session where a call needs a connection of its own", function()
+    local cert, key = ours:certificate("again", { names = "IP:127.0.0.1,DNS:localhost" })
+    for _, version in ipairs { "-tls1_2", "-tls1_3" } do
+      local url = ours:serve(cert, key, { "-www", version })
+      for _, place in ipairs { url, (url:gsub("127%.0%.0%.1", "localhost")) } do
+        local client, said = wire.linkis(place, { ca_file = ours.ca }), {}
+        for i = 1, 3 do
+          local call = assert(client:start("get", { id = "7" }, { fresh = true }))
+          wire.finish { call }
+          said[i] = call:body():match "(%a+), TLSv1" or tostring(select(2, call:result()))
+        end
+        assert.same({ "New", "Reused", "Reused" }, said, place)
+      end
+    end
+  end)
+
   local function refused(url, options)
     local value, err = wire.submit(wire.linkis(url, options))
     assert.is_nil(value)

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/envelope.h"
+#include "server/service.h"
 
 static void insist (bool truth, const char *what) {
   if (!truth) {
@@ -28,8 +28,7 @@ static bool is_json (const char *text, size_t len) {
 }
 
 static bool is_document (tc_shape shape) {
-  return shape == TC_SHAPE_LINKIS || shape == TC_SHAPE_GATEWAY ||
-         shape == TC_SHAPE_BOOT || shape == TC_SHAPE_LINDORM ||
+  return shape == TC_SHAPE_ENVELOPE || shape == TC_SHAPE_BOOT ||
          shape == TC_SHAPE_JSON;
 }
 
@@ -38,7 +37,7 @@ static void check (const char *body, size_t len, int http) {
   tc_envelope_read(&e, body, len, http, NULL);
   insist(inside(e.message, body, len) && inside(e.data, body, len),
          "a slice leaves the body");
-  insist(tc_shape_name(e.shape) != NULL, "a shape has no name");
+  insist(e.name != NULL, "a shape has no name");
   insist(!e.ok || (!e.login && !e.warning && e.code == 0), "a yes with an error");
   insist(is_document(e.shape) ? is_json(body, len) : e.data.len == 0,
          "the shape does not fit the text");

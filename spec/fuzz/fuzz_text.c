@@ -9,7 +9,7 @@
 #include "base/secret.h"
 #include "net/url.h"
 #include "base/clean.h"
-#include "server/verdict.h"
+#include "server/service.h"
 
 #define MOST 100000
 

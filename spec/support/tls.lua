@@ -47,15 +47,16 @@ function Authority:certificate(name, opts)
   return base .. ".pem", base .. ".key"
 end
 
----A server with that certificate; more: further arguments of s_server.
+---A server with that certificate; more: further arguments of s_server, the first of
+---them "-www" for a page about the connection in place of the reply.
 ---@return string url
 function Authority:serve(cert, key, more)
   local dir = process.tempdir()
   local folder = dir .. "/api/rest_j/v1/jobhistory/7"
   os.execute("mkdir -p " .. folder)
   write(folder .. "/get", fault.envelope { ok = true })
-  local argv = { "openssl", "s_server", "-accept", "127.0.0.1:0", "-cert", cert, "-key", key,
-                 "-WWW" }
+  local argv = { "openssl", "s_server", "-accept", "127.0.0.1:0", "-cert", cert, "-key", key }
+  if not more or more[1] ~= "-www" then argv[#argv + 1] = "-WWW" end
   for _, word in ipairs(more or {}) do argv[#argv + 1] = word end
   local child = process.start(argv, { dir = dir })
   self.servers[#self.servers + 1] = { child = child, dir = dir }

@@ -71,6 +71,7 @@ local function random(n)
 end
 
 local core = {
+  options = real.options,
   now = function() return M.clock end, time = function() return M.wall + M.clock end,
   clean = real.clean, redactor = real.redactor, encode = real.encode, array = real.array,
   crc32 = real.crc32, random = random, append = append, decode = real.decode, null = real.null,

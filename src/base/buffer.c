@@ -1,5 +1,5 @@
 /*
-** buffer.c: the growing byte buffer. Doubles, never beyond its limit, and
+** buffer.c: the growing byte buffer. Doubles at least, never beyond its limit, and
 ** keeps a '\0' behind its bytes so that they can be read as a C string.
 */
 #include "base/buffer.h"
@@ -16,10 +16,10 @@ void tc_buffer_init (tc_buffer *b, size_t limit) {
 }
 
 static tc_status grow (tc_buffer *b, size_t need) {
-  size_t cap = b->cap < SMALLEST ? SMALLEST : b->cap;
+  size_t cap = b->cap > (size_t)-1 / 2 ? need : b->cap * 2;
   char *ptr;
-  while (cap < need)
-    cap = cap > (size_t)-1 / 2 ? need : cap * 2;
+  if (cap < need) cap = need;
+  if (cap < SMALLEST) cap = SMALLEST;
   if (b->limit < (size_t)-1 && cap > b->limit + 1)
     cap = b->limit + 1;
   ptr = (char *)realloc(b->ptr, cap);

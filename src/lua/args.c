@@ -4,7 +4,6 @@
 ** before a byte is sent. What is allocated lies in the call userdata.
 */
 #include <math.h>
-#include <stdio.h>
 
 #include "lua/call.h"
 #include "lua/object.h"
@@ -29,6 +28,11 @@ static void no_memory_if (lua_State *L, tc_status status) {
 
 /* ---- values as text ---- */
 
+typedef struct argument {
+  tc_slice text;
+  char digits[24]; /* of a whole number: text lies here */
+} argument;
+
 /* all digits, with a sign perhaps: an integer that this Lua cannot hold */
 static bool is_number_text (tc_slice s) {
   size_t i = s.len > 0 && s.ptr[0] == '-' ? 1 : 0;
@@ -38,55 +42,51 @@ static bool is_number_text (tc_slice s) {
   return true;
 }
 
-/* replaces a whole number on top of the stack by its digits */
-static bool number_to_text (lua_State *L) {
-  char digits[24];
+/* the digits of a whole number on top of the stack */
+static bool number_to_text (lua_State *L, argument *v) {
   int64_t n;
-  if (!tc_toint64(L, -1, &n)) return false;
-  snprintf(digits, sizeof digits, "%lld", (long long)n);
-  lua_pop(L, 1);
-  lua_pushstring(L, digits);
+  uint64_t rest;
+  char *p = v->digits + sizeof v->digits;
+  if (lua_type(L, -1) != LUA_TNUMBER || !tc_toint64(L, -1, &n)) return false;
+  rest = n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
+  do *--p = (char)('0' + rest % 10); while ((rest /= 10) != 0);
+  if (n < 0) *--p = '-';
+  v->text.ptr = p;
+  v->text.len = (size_t)(v->digits + sizeof v->digits - p);
   return true;
 }
 
-static bool to_integer (lua_State *L, tc_slice *out) {
-  bool number = lua_type(L, -1) == LUA_TNUMBER;
-  if (number && !number_to_text(L)) return false;
-  return tc_text(L, -1, out) && (number || is_number_text(*out));
-}
-
-static bool to_text (lua_State *L, tc_slice *out) {
+/* the bytes to send of the value on top, which stays there; false: it is of
+   another type */
+static bool to_text (lua_State *L, tc_type type, argument *v) {
+  static const tc_slice words[] = { { "false", 5 }, { "true", 4 } };
+  if (type != TC_BOOLEAN && number_to_text(L, v)) return true;
+  if (type == TC_BOOLEAN && lua_isboolean(L, -1)) {
+    v->text = words[lua_toboolean(L, -1)];
+    return true;
+  }
   if (lua_type(L, -1) == LUA_TNUMBER) {
-    if (!number_to_text(L)) lua_tostring(L, -1);
+    if (type == TC_INTEGER || type == TC_BOOLEAN) return false;
+    lua_tostring(L, -1); /* the copy on the stack becomes text */
   }
-  return tc_text(L, -1, out);
+  if (!tc_text(L, -1, &v->text)) return false;
+  return type == TC_INTEGER   ? is_number_text(v->text)
+         : type == TC_BOOLEAN ? tc_is_name(L, -1, "true") ||
+                                tc_is_name(L, -1, "false")
+                              : true;
 }
 
-static bool to_boolean (lua_State *L, tc_slice *out) {
-  if (lua_isboolean(L, -1)) {
-    const char *word = lua_toboolean(L, -1) ? "true" : "false";
-    lua_pop(L, 1);
-    lua_pushstring(L, word);
-  }
-  return tc_text(L, -1, out) &&
-         ((out->len == 4 && memcmp(out->ptr, "true", 4) == 0) ||
-          (out->len == 5 && memcmp(out->ptr, "false", 5) == 0));
-}
-
-/* the value on top, which stays there, as the bytes to send */
-static void read_value (lua_State *L, const tc_param *p, tc_slice *out) {
+static void read_value (lua_State *L, const tc_param *p, argument *v) {
   static const char *const expected[] = {
     "text", "an integer", "a boolean", "text or an integer", "text", "a table"
   };
   const char *got = luaL_typename(L, -1);
-  bool good = p->type == TC_INTEGER   ? to_integer(L, out)
-              : p->type == TC_BOOLEAN ? to_boolean(L, out)
-                                      : to_text(L, out);
-  if (!good) {
+  if (!to_text(L, p->type, v)) {
     lua_pushfstring(L, "'%s' is %s, got %s", p->name, expected[p->type], got);
     luaL_argerror(L, ARGS, lua_tostring(L, -1));
   }
-  if (p->where == TC_QUERY && memchr(out->ptr, '\0', out->len) != NULL)
+  if (p->where == TC_QUERY &&
+      memchr(v->text.ptr, '\0', v->text.len) != NULL)
     fault(L, ARGS, "'%s' holds a NUL byte%s", p->name, "");
 }
 
@@ -102,25 +102,26 @@ static void put_path (lua_State *L, const tc_client *c, tc_call *call,
                       int args) {
   const tc_operation *op = call->operation;
   const tc_param *p = op->params;
-  tc_buffer *url = &call->request.url;
-  tc_slice id = { NULL, 0 };
+  tc_buffer *url = &call->exchange.request.url;
+  argument id;
   bool encode = false;
   int top = lua_gettop(L);
+  id.text.ptr = NULL;
   if (p != NULL && p->where == TC_PATH &&
       tc_getfield(L, args, p->name) != LUA_TNIL) {
     read_value(L, p, &id);
-    check_id(L, p, id);
+    check_id(L, p, id.text);
     encode = p->type == TC_OPAQUE_ID;
   }
   no_memory_if(L, tc_buffer_add(url, c->base.ptr, c->base.len));
-  no_memory_if(L, tc_expand(url, op->path, id, encode));
+  no_memory_if(L, tc_expand(url, op->path, id.text, encode));
   lua_settop(L, top);
 }
 
 static void put_pair (lua_State *L, tc_call *call, const tc_param *p,
                       tc_slice value) {
   bool form = p->where == TC_FORM;
-  tc_buffer *to = form ? &call->request.body : &call->request.url;
+  tc_buffer *to = form ? &call->exchange.request.body : &call->exchange.request.url;
   char mark = form ? (to->len > 0 ? '&' : '\0')
                    : (strchr(to->ptr, '?') != NULL ? '&' : '?');
   no_memory_if(L, tc_add_pair(to, mark, p->name, value));
@@ -132,7 +133,7 @@ static void put_fields (lua_State *L, tc_call *call, const tc_param *p) {
     fault(L, ARGS, "'%s' is a table, got %s", p->name, luaL_typename(L, -1));
   for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
     tc_param field = { NULL, TC_TEXT, TC_FORM, false, NULL };
-    tc_slice value;
+    argument v;
     if (lua_type(L, -2) != LUA_TSTRING)
       fault(L, ARGS, "'%s' has a name that is no text%s", p->name, "");
     field.name = lua_tostring(L, -2);
@@ -141,16 +142,16 @@ static void put_fields (lua_State *L, tc_call *call, const tc_param *p) {
     if (tc_operation_param(call->operation, field.name) != NULL)
       fault(L, ARGS, "'%s' has the field '%s', which has a place of its own",
             p->name, field.name);
-    if (lua_isboolean(L, -1)) to_boolean(L, &value);
-    read_value(L, &field, &value);
-    put_pair(L, call, &field, value);
+    if (lua_isboolean(L, -1)) field.type = TC_BOOLEAN;
+    read_value(L, &field, &v);
+    put_pair(L, call, &field, v.text);
   }
 }
 
 /* one parameter; true when the caller gave it */
 static bool put_param (lua_State *L, tc_call *call, const tc_param *p,
                        int args) {
-  tc_slice value;
+  argument v;
   bool given = tc_getfield(L, args, p->name) != LUA_TNIL;
   if (!given && p->required)
     fault(L, ARGS, "'%s' is missing, operation '%s' needs it", p->name,
@@ -158,13 +159,13 @@ static bool put_param (lua_State *L, tc_call *call, const tc_param *p,
   if (given && p->type == TC_FIELDS)
     put_fields(L, call, p);
   else if (given && p->where != TC_PATH) {
-    read_value(L, p, &value);
-    put_pair(L, call, p, value);
+    read_value(L, p, &v);
+    put_pair(L, call, p, v.text);
   }
   else if (!given && p->preset != NULL) {
-    value.ptr = p->preset;
-    value.len = strlen(p->preset);
-    put_pair(L, call, p, value);
+    v.text.ptr = p->preset;
+    v.text.len = strlen(p->preset);
+    put_pair(L, call, p, v.text);
   }
   lua_pop(L, 1);
   return given;
@@ -172,38 +173,16 @@ static bool put_param (lua_State *L, tc_call *call, const tc_param *p,
 
 /* ---- names nobody knows ---- */
 
-static void unknown (lua_State *L, int arg, const char *what,
-                     const char *name, const char *const *names) {
-  const char *near = tc_nearest(name, names);
-  if (near != NULL)
-    lua_pushfstring(L, "unknown %s '%s' (did you mean '%s'?)", what, name,
-                    near);
-  else
-    lua_pushfstring(L, "unknown %s '%s'", what, name);
-  luaL_argerror(L, arg, lua_tostring(L, -1));
-}
-
-static bool takes_body (const tc_request *r) {
-  return r->content == TC_BODY_JSON;
-}
-
 static void find_unknown (lua_State *L, const tc_call *call, int args) {
   const char *names[NAMES_MOST + 2];
   size_t n = 0;
   const tc_param *p = call->operation->params;
   for (; p != NULL && p->name != NULL && n < NAMES_MOST; p++)
     names[n++] = p->name;
-  if (takes_body(&call->request)) names[n++] = "body";
+  if (call->exchange.request.content == TC_BODY_JSON) names[n++] = "body";
   names[n] = NULL;
-  for (lua_pushnil(L); lua_next(L, args); lua_pop(L, 1)) {
-    const char *name;
-    size_t i = 0;
-    if (lua_type(L, -2) != LUA_TSTRING)
-      luaL_argerror(L, ARGS, "arguments are given by name");
-    name = lua_tostring(L, -2);
-    while (names[i] != NULL && !tc_is_name(L, -2, names[i])) i++;
-    if (names[i] == NULL) unknown(L, ARGS, "argument", name, names);
-  }
+  for (lua_pushnil(L); lua_next(L, args); lua_pop(L, 1))
+    tc_check_name(L, ARGS, "argument", names);
 }
 
 static size_t count_names (lua_State *L, int args) {
@@ -214,7 +193,7 @@ static size_t count_names (lua_State *L, int args) {
 
 /* ---- the body ---- */
 
-/* the gateway answers an empty body with nothing at all (linkis-wire 1.5) */
+/* the gateway answers an empty body with nothing at all */
 static bool put_body (lua_State *L, tc_call *call, int args) {
   tc_slice body = { "{}", 2 };
   bool given = tc_getfield(L, args, "body") != LUA_TNIL;
@@ -225,7 +204,7 @@ static bool put_body (lua_State *L, tc_call *call, int args) {
       !(call->operation->flags & TC_BLANK))
     fault(L, ARGS, "'body' is missing, operation '%s' needs it%s",
           call->operation->name, "");
-  no_memory_if(L, tc_buffer_add(&call->request.body, body.ptr, body.len));
+  no_memory_if(L, tc_buffer_add(&call->exchange.request.body, body.ptr, body.len));
   lua_pop(L, 1);
   return given;
 }
@@ -237,7 +216,8 @@ void tc_args_read (lua_State *L, const tc_client *c, tc_call *call,
   put_path(L, c, call, args);
   for (; p != NULL && p->name != NULL; p++)
     given += put_param(L, call, p, args);
-  if (takes_body(&call->request)) given += put_body(L, call, args);
+  if (call->exchange.request.content == TC_BODY_JSON)
+    given += put_body(L, call, args);
   if (given != count_names(L, args)) find_unknown(L, call, args);
 }
 
@@ -259,7 +239,7 @@ static bool boolean (lua_State *L, const char *name) {
 }
 
 static void opt_timeout (lua_State *L, tc_call *call) {
-  call->request.timeout = seconds(L, "timeout");
+  call->exchange.request.timeout = seconds(L, "timeout");
 }
 
 static void opt_max_body (lua_State *L, tc_call *call) {
@@ -267,7 +247,7 @@ static void opt_max_body (lua_State *L, tc_call *call) {
   if (lua_type(L, -1) != LUA_TNUMBER || !(n >= 1))
     fault(L, OPTS, "'max_body' is a number of bytes, got %s%s",
           luaL_typename(L, -1), "");
-  call->request.max_body = tc_bytes(n);
+  call->exchange.request.max_body = tc_bytes(n);
 }
 
 static void opt_pick (lua_State *L, tc_call *call) {
@@ -288,26 +268,26 @@ static void opt_file (lua_State *L, tc_call *call) {
   if (call->operation->decoder != TC_DECODE_STREAM)
     fault(L, OPTS, "operation '%s' sends no file to save%s",
           call->operation->name, "");
-  call->request.file = path.ptr;
+  call->exchange.request.file = path.ptr;
   lua_pushvalue(L, -1);
   tc_setslot(L, CALL, TC_CALL_EXTRA); /* holds it until it is open */
 }
 
 static void opt_overwrite (lua_State *L, tc_call *call) {
-  call->request.overwrite = boolean(L, "overwrite");
+  call->exchange.request.overwrite = boolean(L, "overwrite");
 }
 
 static void opt_durable (lua_State *L, tc_call *call) {
-  call->request.durable = boolean(L, "durable");
+  call->exchange.request.durable = boolean(L, "durable");
 }
 
 static void opt_fresh (lua_State *L, tc_call *call) {
-  if (boolean(L, "fresh")) call->request.fresh = true;
+  if (boolean(L, "fresh")) call->exchange.request.fresh = true;
 }
 
 static void opt_method (lua_State *L, tc_call *call) {
   const char *verb = lua_tostring(L, -1);
-  tc_request *r = &call->request;
+  tc_request *r = &call->exchange.request;
   if (lua_type(L, -1) == LUA_TSTRING && strcmp(verb, "POST") == 0) {
     r->verb = "POST";
     if (r->content == TC_BODY_NONE) r->content = TC_BODY_JSON;
@@ -335,22 +315,9 @@ static const option options[] = {
 
 #define OPTIONS (sizeof options / sizeof *options)
 
-static void unknown_option (lua_State *L, const char *name) {
-  const char *names[OPTIONS + 1];
-  for (size_t i = 0; i < OPTIONS; i++) names[i] = options[i].name;
-  names[OPTIONS] = NULL;
-  unknown(L, OPTS, "option", name, names);
-}
-
 void tc_opts_read (lua_State *L, tc_call *call, int opts) {
-  for (lua_pushnil(L); lua_next(L, opts); lua_pop(L, 1)) {
-    const char *name;
-    size_t i = 0;
-    if (lua_type(L, -2) != LUA_TSTRING)
-      luaL_argerror(L, OPTS, "options are given by name");
-    name = lua_tostring(L, -2);
-    while (i < OPTIONS && !tc_is_name(L, -2, options[i].name)) i++;
-    if (i == OPTIONS) unknown_option(L, name);
-    options[i].read(L, call);
-  }
+  const char *names[OPTIONS + 1] = { NULL };
+  for (size_t i = 0; i < OPTIONS; i++) names[i] = options[i].name;
+  for (lua_pushnil(L); lua_next(L, opts); lua_pop(L, 1))
+    options[tc_check_name(L, OPTS, "option", names)].read(L, call);
 }

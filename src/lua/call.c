@@ -4,10 +4,7 @@
 */
 #include "lua/call.h"
 
-#include <stdlib.h>
-
 #include "lua/failure.h"
-#include "base/file.h"
 #include "lua/object.h"
 #include "lua/rows.h"
 #include "lua/state.h"
@@ -23,11 +20,16 @@ static tc_call *check (lua_State *L, int arg) {
   return luaL_checkudata(L, arg, CALL_MT);
 }
 
+/* false: freed; nothing is left to read */
+static bool is_there (const tc_call *call) {
+  return call->exchange.state != TC_FREED;
+}
+
 /* for the methods: a call that was collected and brought back is no use */
 static tc_call *live_call (lua_State *L) {
   tc_call *call = tc_self(L);
   if (call == NULL) call = check(L, 1);
-  luaL_argcheck(L, call->exchange != NULL, 1, "the call has been collected");
+  luaL_argcheck(L, is_there(call), 1, "the call has been collected");
   return call;
 }
 
@@ -36,21 +38,16 @@ static tc_call *live_call (lua_State *L) {
 static tc_call *new_call (lua_State *L, tc_client *c,
                           const tc_operation *op) {
   tc_call *call = tc_newuserdata(L, sizeof *call);
+  tc_request *r = &call->exchange.request;
   memset(call, 0, sizeof *call);
+  tc_exchange_init(&call->exchange);
   call->client = c;
-  call->service = c->service;
   call->operation = op;
-  tc_buffer_init(&call->request.url, URL_MOST);
-  tc_buffer_init(&call->request.body, FORM_MOST);
   luaL_setmetatable(L, CALL_MT);
   lua_pushvalue(L, 1);
   tc_setslot(L, -2, TC_CALL_CLIENT);
-  return call;
-}
-
-static void plan (tc_call *call, const tc_client *c) {
-  const tc_operation *op = call->operation;
-  tc_request *r = &call->request;
+  r->url.limit = URL_MOST;
+  r->body.limit = FORM_MOST;
   r->verb = op->verb;
   r->content = op->content;
   r->timeout = op->timeout;
@@ -58,39 +55,38 @@ static void plan (tc_call *call, const tc_client *c) {
   r->silent = (op->flags & TC_SILENT) != 0;
   r->bare = (op->flags & TC_BARE) != 0;
   r->large = (op->flags & TC_LARGE) != 0;
-  r->stream = op->decoder == TC_DECODE_STREAM;
-  r->refuse = call->service->stream_error;
   r->max_body = c->max_body;
+  if (op->decoder == TC_DECODE_STREAM) {
+    r->is_file = tc_is_file;
+    r->rule = c->service;
+    r->keep = "Content-Disposition";
+  }
+  return call;
 }
 
-static int no_operation (lua_State *L, const tc_service *s,
-                         const char *name) {
-  const char *names[64], *near;
+static void no_operation (lua_State *L, const tc_service *s,
+                          const char *name) {
+  const char *names[64];
   size_t n = 0;
-  const tc_operation *op = s->operations;
-  for (; op->name != NULL && n < 63; op++) names[n++] = op->name;
+  for (const tc_operation *op = s->operations; op->name != NULL && n < 63; op++)
+    names[n++] = op->name;
   names[n] = NULL;
-  near = tc_nearest(name, names);
-  if (near == NULL)
-    lua_pushfstring(L, "%s has no operation '%s'", s->title, name);
-  else
-    lua_pushfstring(L, "%s has no operation '%s' (did you mean '%s'?)",
-                    s->title, name, near);
-  return luaL_argerror(L, 2, lua_tostring(L, -1));
+  lua_pushfstring(L, "%s has no operation", s->title);
+  tc_unknown(L, 2, lua_tostring(L, -1), name, names);
 }
 
 /* it never started: nothing was sent */
-static int not_started (lua_State *L, const tc_client *c,
-                        const tc_call *call, tc_fault fault, int code) {
+static int not_started (lua_State *L, const tc_call *call, tc_fault fault) {
   const char *name = call->operation->name;
-  if (fault == TC_FAULT_CLOSED && tc_client_forked(c))
-    tc_fail(L, "closed", "%s: the client belongs to the parent process: "
-            "make one after the fork", name);
-  else if (fault == TC_FAULT_CLOSED)
-    tc_fail(L, "closed", "%s: the client is closed", name);
+  const tc_endpoint *e = call->client->endpoint;
+  if (fault == TC_FAULT_CLOSED)
+    tc_fail(L, "closed", e != NULL && tc_loop_forked(e->pool.loop)
+                           ? "%s: the client belongs to the parent process: "
+                             "make one after the fork"
+                           : "%s: the client is closed", name);
   else if (fault == TC_FAULT_IO)
     tc_fail(L, "io", "%s: cannot write the file: %s", name,
-            tc_file_why(code));
+            tc_file_why(call->exchange.reply.code));
   else
     tc_fail(L, tc_fault_kind(fault), "%s: out of memory", name);
   tc_set_text(L, "operation", name);
@@ -115,7 +111,6 @@ static tc_call *prepare (lua_State *L, tc_client *c) {
   }
   luaL_checktype(L, 3, LUA_TTABLE);
   call = new_call(L, c, op);
-  plan(call, c);
   if (!lua_isnil(L, 4)) {
     luaL_checktype(L, 4, LUA_TTABLE);
     tc_opts_read(L, call, 4);
@@ -124,40 +119,32 @@ static tc_call *prepare (lua_State *L, tc_client *c) {
   return call;
 }
 
-static int verify (lua_State *L) {
-  const tc_call *call = prepare(L, tc_client_self(L));
-  const tc_buffer *body = &call->request.body;
-  lua_pushlstring(L, body->ptr != NULL ? body->ptr : "", body->len);
+static int push_bytes (lua_State *L, const tc_buffer *b) {
+  lua_pushlstring(L, b->ptr != NULL ? b->ptr : "", b->len);
   return 1;
+}
+
+/* client:check(operation, args, options): the body that would be sent */
+static int check_call (lua_State *L) {
+  return push_bytes(L, &prepare(L, tc_client_self(L))->exchange.request.body);
 }
 
 static int start (lua_State *L) {
   tc_client *c = tc_client_self(L);
   tc_call *call = prepare(L, c);
-  tc_fault fault;
-  int code, tag;
-  if (!tc_client_usable(c)) return not_started(L, c, call, TC_FAULT_CLOSED, 0);
+  tc_fault fault = TC_FAULT_CLOSED;
   lua_settop(L, 5);
-  tag = tc_state_remember(L); /* may raise: nothing has been sent yet */
-  call->exchange =
-    tc_exchange_start(c->endpoint, &call->request, &fault, &code);
-  if (call->exchange == NULL) {
-    tc_state_forget(L, &tag);
-    return not_started(L, c, call, fault, code);
-  }
-  *tc_exchange_tag(call->exchange) = tag;
-  return 1;
+  tc_state_remember(L, &call->exchange); /* may raise: nothing was sent yet */
+  if (c->endpoint != NULL)
+    fault = tc_exchange_start(&call->exchange, c->endpoint);
+  return fault == TC_FAULT_NONE ? 1 : not_started(L, call, fault);
 }
 
 /* ---- results ---- */
 
-static const tc_reply *reply_of (const tc_call *call) {
-  return tc_exchange_reply(call->exchange);
-}
-
 static bool is_forked (const tc_call *call) {
-  return !tc_exchange_done(call->exchange) &&
-         tc_exchange_forked(call->exchange);
+  return !tc_exchange_done(&call->exchange) &&
+         tc_loop_forked(call->exchange.endpoint->pool.loop);
 }
 
 static int forked (lua_State *L, const tc_call *call) {
@@ -169,7 +156,7 @@ static int forked (lua_State *L, const tc_call *call) {
 /* A reply refused for its characters alone is made whole, where the client may
    lose those; false when there is nothing of the kind, or no memory. */
 static bool mend (tc_call *call) {
-  const tc_buffer *body = &reply_of(call)->body;
+  tc_buffer *body = &call->exchange.reply.body;
   const tc_envelope *e = &call->verdict.envelope;
   tc_buffer mended;
   if (!call->client->lossy || !call->verdict.read ||
@@ -180,20 +167,21 @@ static bool mend (tc_call *call) {
     tc_buffer_free(&mended);
     return false;
   }
-  tc_exchange_replace(call->exchange, &mended);
+  tc_buffer_free(body);
+  *body = mended;
   return true;
 }
 
 static void judge (tc_call *call, tc_pick *pick) {
   if (pick != NULL) tc_pick_begin(pick, pick->picker);
-  tc_judge(&call->verdict, call->service, call->operation, reply_of(call),
-           pick != NULL ? &pick->tap : NULL);
+  tc_judge(&call->verdict, call->client->service, call->operation,
+           &call->exchange.reply, pick != NULL ? &pick->tap : NULL);
 }
 
 /* raises while it is in flight; pick: NULL, or what to look for on the way */
 static void settle (lua_State *L, tc_call *call, tc_pick *pick) {
   if (call->judged) return;
-  if (!tc_exchange_done(call->exchange))
+  if (!tc_exchange_done(&call->exchange))
     luaL_error(L, "call '%s' is still in flight: wait until call:done()",
                call->operation->name);
   judge(call, pick);
@@ -206,15 +194,10 @@ static void account (lua_State *L, tc_call *call) {
   size_t *bytes = &call->client->unseen;
   if (call->counted) return;
   call->counted = true;
-  *bytes += reply_of(call)->body.cap;
+  *bytes += call->exchange.reply.body.cap;
   if (*bytes < GC_STEP) return;
   tc_gc_account(L, (int)(*bytes / 1024 < GC_MOST ? *bytes / 1024 : GC_MOST));
   *bytes = 0;
-}
-
-static int push_bytes (lua_State *L, const tc_buffer *b) {
-  lua_pushlstring(L, b->ptr != NULL ? b->ptr : "", b->len);
-  return 1;
 }
 
 static int push_stream (lua_State *L, const tc_reply *r) {
@@ -239,7 +222,7 @@ static int push_result (lua_State *L, tc_call *call) {
   account(L, call);
   if (call->verdict.kind != NULL) return tc_call_push_err(L, call);
   switch (call->operation->decoder) {
-    case TC_DECODE_STREAM: return push_stream(L, reply_of(call));
+    case TC_DECODE_STREAM: return push_stream(L, &call->exchange.reply);
     case TC_DECODE_MESSAGE: return push_answer(L, &call->verdict.envelope);
     default: return push_data(L, call);
   }
@@ -264,7 +247,7 @@ static int push_picked (lua_State *L, tc_call *call) {
   tc_pick pick;
   bool judged = call->judged;
   int results;
-  pick.picker = tc_picker_check(L, 2);
+  pick.picker = lua_touserdata(L, 2); /* checked by the option */
   settle(L, call, &pick);
   call->readers++;
   account(L, call);
@@ -297,7 +280,7 @@ int tc_call_read (lua_State *L, int arg, tc_reader *reader) {
   tc_call *call = check(L, arg);
   luaL_argcheck(L, call->operation->decoder == TC_DECODE_DATA, arg,
                 "call of an operation without data");
-  luaL_argcheck(L, call->exchange != NULL, arg, "the call has been collected");
+  luaL_argcheck(L, is_there(call), arg, "the call has been collected");
   return read_reply(L, call, reader);
 }
 
@@ -317,18 +300,17 @@ static int page (lua_State *L) {
 
 static int done (lua_State *L) {
   tc_call *call = live_call(L);
-  lua_pushboolean(L, tc_exchange_done(call->exchange) || is_forked(call));
+  lua_pushboolean(L, tc_exchange_done(&call->exchange) || is_forked(call));
   return 1;
 }
 
 static int cancel (lua_State *L) {
-  tc_call *call = live_call(L);
-  tc_exchange_cancel(call->exchange, TC_FAULT_INTERRUPTED);
+  tc_exchange_cancel(&live_call(L)->exchange);
   return 0;
 }
 
 static int push_body (lua_State *L, tc_call *call) {
-  return push_bytes(L, &reply_of(call)->body);
+  return push_bytes(L, &call->exchange.reply.body);
 }
 
 static int body (lua_State *L) {
@@ -353,7 +335,7 @@ static tc_slice behind_digits (tc_slice text, size_t at) {
 }
 
 static tc_slice text_of (const tc_call *call) {
-  const tc_reply *r = reply_of(call);
+  const tc_reply *r = &call->exchange.reply;
   tc_slice text = {r->body.ptr != NULL ? r->body.ptr : "", r->body.len};
   return text;
 }
@@ -363,7 +345,7 @@ static int same (lua_State *L) {
   tc_call *one = live_call(L), *other = check(L, 2);
   tc_slice a, b;
   size_t n;
-  luaL_argcheck(L, other->exchange != NULL, 2, "the call has been collected");
+  luaL_argcheck(L, is_there(other), 2, "the call has been collected");
   if (is_forked(one)) return forked(L, one);
   a = text_of(one);
   b = text_of(other);
@@ -378,27 +360,27 @@ static int same (lua_State *L) {
 static int bytes (lua_State *L) {
   tc_call *call = live_call(L);
   if (is_forked(call)) return forked(L, call);
-  tc_push_int64(L, (int64_t)reply_of(call)->bytes);
+  tc_push_int64(L, (int64_t)call->exchange.reply.bytes);
   return 1;
 }
 
 static void add_words (lua_State *L, const tc_call *call) {
   if (!call->verdict.read) return;
-  if (tc_call_push_words(L, call->client, &call->verdict.envelope))
+  if (tc_call_push_words(L, call))
     lua_setfield(L, -2, "message");
   else
     lua_pop(L, 1);
 }
 
 static int push_info (lua_State *L, tc_call *call) {
-  const tc_reply *r = reply_of(call);
+  const tc_reply *r = &call->exchange.reply;
   lua_createtable(L, 0, 13);
   add_words(L, call);
   tc_set_integer(L, "http_status", r->http_status);
   tc_set_text(L, "content_type", r->content_type);
-  tc_set_text(L, "disposition", r->disposition);
+  tc_set_text(L, "disposition", r->kept);
   if (call->verdict.read)
-    tc_set_text(L, "shape", tc_shape_name(call->verdict.envelope.shape));
+    tc_set_text(L, "shape", call->verdict.envelope.name);
   tc_set_flag(L, "sent", r->sent);
   tc_set_flag(L, "framed", r->framed);
   tc_push_int64(L, (int64_t)r->bytes);
@@ -411,7 +393,7 @@ static int push_info (lua_State *L, tc_call *call) {
 
 /* the server's time, or nil; without the table that `info` makes */
 static int push_date (lua_State *L, tc_call *call) {
-  double date = reply_of(call)->date;
+  double date = call->exchange.reply.date;
   if (date >= 0) lua_pushnumber(L, date);
   else lua_pushnil(L);
   return 1;
@@ -428,31 +410,24 @@ static int info (lua_State *L) {
 /* ---- the type ---- */
 
 static int collect (lua_State *L) {
-  tc_call *call = check(L, 1);
-  if (call->exchange != NULL) {
-    tc_state_forget(L, tc_exchange_tag(call->exchange));
-    tc_exchange_free(call->exchange);
-  }
-  call->exchange = NULL;
-  tc_buffer_free(&call->request.url);
-  tc_buffer_wipe(&call->request.body);
+  tc_exchange_free(&check(L, 1)->exchange);
   return 0;
 }
 
 /* frees the reply now; a call that is still in flight is cancelled */
 static int close_call (lua_State *L) {
   tc_call *call = check(L, 1);
-  if (call->exchange != NULL && !tc_exchange_done(call->exchange))
-    return cancel(L);
-  return call->readers > 0 ? 0 : collect(L);
+  if (!tc_exchange_done(&call->exchange)) tc_exchange_cancel(&call->exchange);
+  else if (call->readers == 0) tc_exchange_free(&call->exchange);
+  return 0;
 }
 
 static int to_string (lua_State *L) {
   tc_call *call = check(L, 1);
   const char *state = "ended";
-  if (call->exchange == NULL) state = "collected";
-  else if (!tc_exchange_done(call->exchange)) state = "in flight";
-  lua_pushfstring(L, "%s call %s (%s)", call->service->name,
+  if (!is_there(call)) state = "collected";
+  else if (!tc_exchange_done(&call->exchange)) state = "in flight";
+  lua_pushfstring(L, "%s call %s (%s)", call->client->service->name,
                   call->operation->name, state);
   return 1;
 }
@@ -491,7 +466,7 @@ static const luaL_Reg meta[] = {
 
 void tc_call_open (lua_State *L) {
   static const luaL_Reg of_client[] = {
-    { "start", start }, { "check", verify }, { NULL, NULL }
+    { "start", start }, { "check", check_call }, { NULL, NULL }
   };
   tc_type_open(L, CALL_MT, methods, meta, lookup);
   lua_pop(L, 1);

@@ -16,12 +16,10 @@
 #include "base/clean.h"
 #include "lua/failure.h"
 #include "base/file.h"
-#include "lua/job.h"
 #include "lua/object.h"
 #include "base/poller.h"
 #include "lua/rows.h"
 #include "lua/secret.h"
-#include "lua/settings.h"
 #include "lua/signals.h"
 #include "lua/state.h"
 #include "net/url.h"
@@ -181,12 +179,7 @@ static void push_operation (lua_State *L, const tc_operation *op) {
 
 /* core.operations(service): by name */
 static int operations (lua_State *L) {
-  const char *name = luaL_checkstring(L, 1);
-  const tc_service *s = tc_service_find(name);
-  if (s == NULL) {
-    lua_pushfstring(L, "no service '%s'", name);
-    return luaL_argerror(L, 1, lua_tostring(L, -1));
-  }
+  const tc_service *s = tc_check_service(L, 1);
   lua_newtable(L);
   for (const tc_operation *op = s->operations; op->name != NULL; op++) {
     push_operation(L, op);
@@ -221,7 +214,7 @@ static const luaL_Reg functions[] = {
   { "time", wall_time },  { "random", random_hex },
   { "target", target },   { "place", place },   { "loopback", loopback },
   { "yieldable", yieldable }, { "clean", clean },
-  { "operations", operations }, { "fields", tc_fields },
+  { "operations", operations },
   { NULL, NULL }
 };
 
@@ -235,7 +228,7 @@ int luaopen_taskclient_core (lua_State *L) {
   luaL_setfuncs(L, functions, 0);
   tc_set_text(L, "version", VERSION);
   tc_state_open(L, module);
-  tc_object_open(L);
+  tc_object_open(L, module);
   tc_failure_open(L, module);
   tc_value_open(L, module);
   tc_encode_open(L, module);
@@ -245,9 +238,7 @@ int luaopen_taskclient_core (lua_State *L) {
   tc_log_open(L, module);
   tc_signals_open(L, module);
   tc_secret_open(L, module);
-  tc_client_open_type(L);
-  tc_settings_open(L, module);
-  tc_job_open(L, module);
+  tc_client_open(L, module);
   tc_call_open(L);
   lua_settop(L, module);
   return 1;

@@ -91,11 +91,27 @@ void tc_object_extend (lua_State *L, const char *mt, const luaL_Reg *methods) {
   lua_pop(L, 3);
 }
 
-int tc_fields (lua_State *L) {
+/* core.fields(object) */
+static int fields (lua_State *L) {
   if (luaL_testudata(L, 1, TC_CLIENT_MT) == NULL &&
       luaL_testudata(L, 1, TC_JOB_MT) == NULL)
     return luaL_argerror(L, 1, "client or job expected");
   tc_getslot(L, 1, FIELDS);
+  return 1;
+}
+
+/* core.job(client, class, fields): fields and a class, nothing of its own */
+static int job (lua_State *L) {
+  luaL_checkudata(L, 1, TC_CLIENT_MT);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  luaL_checktype(L, 3, LUA_TTABLE);
+  lua_settop(L, 3);
+  if (tc_getfield(L, 3, "client") == LUA_TNIL) {
+    lua_pushvalue(L, 1);
+    lua_setfield(L, 3, "client");
+  }
+  lua_pop(L, 1);
+  tc_object_new(L, 1, TC_JOB_MT, 2, 3);
   return 1;
 }
 
@@ -115,7 +131,13 @@ tc_buffer *tc_scratch (lua_State *L, size_t limit) {
   return b;
 }
 
-void tc_object_open (lua_State *L) {
+void tc_object_open (lua_State *L, int module) {
+  static const luaL_Reg none[] = { { NULL, NULL } };
+  tc_object_type(L, TC_JOB_MT, none, none);
+  lua_pushcfunction(L, job);
+  lua_setfield(L, module, "job");
+  lua_pushcfunction(L, fields);
+  lua_setfield(L, module, "fields");
   luaL_newmetatable(L, SCRATCH_MT);
   lua_pushcfunction(L, free_scratch);
   lua_setfield(L, -2, "__gc");
@@ -149,7 +171,8 @@ static size_t distance (const char *a, const char *b) {
   return row[lb];
 }
 
-const char *tc_nearest (const char *name, const char *const *names) {
+/* the name in the list most like this one, or NULL when none is near */
+static const char *nearest (const char *name, const char *const *names) {
   size_t best = strlen(name) / 2 + 1;
   const char *near = NULL;
   for (; *names != NULL; names++) {
@@ -160,4 +183,29 @@ const char *tc_nearest (const char *name, const char *const *names) {
     }
   }
   return near;
+}
+
+int tc_unknown (lua_State *L, int arg, const char *what, const char *name,
+                const char *const *names) {
+  const char *near = nearest(name, names);
+  lua_pushfstring(L, "%s '%s'%s%s%s", what, name,
+                  near != NULL ? " (did you mean '" : "",
+                  near != NULL ? near : "", near != NULL ? "'?)" : "");
+  return luaL_argerror(L, arg, lua_tostring(L, -1));
+}
+
+size_t tc_check_name (lua_State *L, int arg, const char *what,
+                      const char *const *names) {
+  size_t i = 0;
+  if (lua_type(L, -2) != LUA_TSTRING) {
+    lua_pushfstring(L, "%ss are given by name", what);
+    luaL_argerror(L, arg, lua_tostring(L, -1));
+  }
+  while (names[i] != NULL && !tc_is_name(L, -2, names[i])) i++;
+  if (names[i] == NULL) {
+    const char *name = lua_tostring(L, -2);
+    lua_pushfstring(L, "unknown %s", what);
+    tc_unknown(L, arg, lua_tostring(L, -1), name, names);
+  }
+  return i;
 }

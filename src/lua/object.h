@@ -26,15 +26,18 @@ void tc_object_type (lua_State *L, const char *mt, const luaL_Reg *methods,
                      const luaL_Reg *meta);
 /* gives such a type further methods [-0, +0] */
 void tc_object_extend (lua_State *L, const char *mt, const luaL_Reg *methods);
-int tc_fields (lua_State *L);                     /* core.fields(object) */
 
 /* a buffer on the stack, which goes with it even when Lua raises [-0, +1] */
 tc_buffer *tc_scratch (lua_State *L, size_t limit);
-void tc_object_open (lua_State *L);
+void tc_object_open (lua_State *L, int module); /* job, fields */
 
-/* the name in the list (NULL-ended) most like this one,
-   or NULL when none is near */
-const char *tc_nearest (const char *name, const char *const *names);
+/* raises "what 'name'", with the name of the list (NULL-ended) most like it */
+int tc_unknown (lua_State *L, int arg, const char *what, const char *name,
+                const char *const *names);
+/* for loops over a table: the place in the list of the key at -2, or raises
+   "unknown what …" */
+size_t tc_check_name (lua_State *L, int arg, const char *what,
+                      const char *const *names);
 
 /* whether the text at i is this name: a zero byte in it counts */
 static inline bool tc_is_name (lua_State *L, int i, const char *name) {

@@ -5,26 +5,18 @@
 
 #include <math.h>
 #include <poll.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "lua/failure.h"
 
 #define STATE_MT "taskclient.state"
-#define STEP_MOST 0.2
 
 /* registry keys are the addresses of these */
 static const char state_key, calls_key;
 
 /* ---- what belongs to this Lua state ---- */
 
-/* The calls in flight stand in a weak table, by tags: a call that nobody
-   holds is cancelled by its collection. Tags are given out here, for a weak
-   table cannot tell a free place from one whose call is being collected. */
 typedef struct state {
   tc_loop *loop; /* made when first needed */
-  int *free;     /* tags to be used again */
-  int free_count, room, last;
 } state;
 
 static state *get_state (lua_State *L) {
@@ -49,48 +41,25 @@ static tc_loop *known_loop (lua_State *L) {
 
 tc_loop *tc_state_loop (lua_State *L) {
   tc_loop *loop = known_loop(L);
-  if (loop == NULL) loop = get_state(L)->loop = tc_loop_new();
+  if (loop == NULL) {
+    loop = tc_loop_new(tc_exchange_ended, tc_exchange_expire);
+    get_state(L)->loop = loop;
+  }
   return loop;
 }
 
-/* room first, so that giving a tag back cannot fail */
-static int new_tag (lua_State *L, state *s) {
-  if (s->free_count > 0) return s->free[--s->free_count];
-  if (s->last == s->room) {
-    int room = s->room == 0 ? 16 : s->room * 2;
-    int *longer = realloc(s->free, (size_t)room * sizeof *longer);
-    if (longer == NULL) luaL_error(L, "not enough memory");
-    s->free = longer;
-    s->room = room;
-  }
-  return ++s->last;
-}
-
-int tc_state_remember (lua_State *L) {
-  int tag = new_tag(L, get_state(L));
+/* The calls that have started stand in a weak table, by the addresses of their
+   exchanges: one that nobody holds is cancelled by its collection. */
+void tc_state_remember (lua_State *L, const tc_exchange *x) {
   lua_rawgetp(L, LUA_REGISTRYINDEX, &calls_key);
   lua_pushvalue(L, -2);
-  lua_rawseti(L, -2, tag);
+  lua_rawsetp(L, -2, x);
   lua_pop(L, 1);
-  return tag;
-}
-
-void tc_state_forget (lua_State *L, int *tag) {
-  state *s = get_state(L);
-  if (*tag == 0 || s->room == 0) return;
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &calls_key);
-  lua_pushnil(L);
-  lua_rawseti(L, -2, *tag);
-  lua_pop(L, 1);
-  s->free[s->free_count++] = *tag;
-  *tag = 0;
 }
 
 static int state_collect (lua_State *L) {
   state *s = luaL_checkudata(L, 1, STATE_MT);
   drop_loop(s);
-  free(s->free);
-  memset(s, 0, sizeof *s);
   return 0;
 }
 
@@ -118,17 +87,15 @@ static void open_state (lua_State *L) {
 /* The list of what has ended; its length. Room for it is made first: once a
    call is taken nothing may raise, or nobody would hear of its end. */
 static int collect_ended (lua_State *L, tc_loop *loop) {
-  size_t room = tc_loop_ended(loop);
-  tc_exchange *x;
-  int n = 0;
+  int room = 0, n = 0;
+  for (const tc_node *at = loop->done.first; at != NULL; at = at->next) room++;
   if (room == 0) return 0;
-  lua_createtable(L, (int)room, 0);
+  lua_createtable(L, room, 0);
   lua_rawgetp(L, LUA_REGISTRYINDEX, &calls_key);
-  for (; room > 0 && (x = tc_loop_take(loop)) != NULL; room--) {
-    lua_rawgeti(L, -1, *tc_exchange_tag(x));
+  for (; room > 0; room--) {
+    lua_rawgetp(L, -1, tc_exchange_take(loop));
     if (lua_isnil(L, -1)) lua_pop(L, 1); /* its collection is under way */
     else lua_rawseti(L, -3, ++n);
-    tc_state_forget(L, tc_exchange_tag(x));
   }
   lua_pop(L, 1);
   return n;
@@ -137,7 +104,7 @@ static int collect_ended (lua_State *L, tc_loop *loop) {
 static double check_timeout (lua_State *L, int arg) {
   double timeout = luaL_optnumber(L, arg, 0);
   luaL_argcheck(L, timeout >= 0, arg, "a number of seconds expected");
-  return timeout < STEP_MOST ? timeout : STEP_MOST;
+  return timeout < TC_STEP_MOST ? timeout : TC_STEP_MOST;
 }
 
 /* core.step(timeout) */
@@ -173,7 +140,7 @@ static int timeout (lua_State *L) {
 /* core.active() */
 static int active (lua_State *L) {
   tc_loop *loop = known_loop(L);
-  lua_pushinteger(L, loop != NULL ? (lua_Integer)tc_loop_active(loop) : 0);
+  lua_pushinteger(L, loop != NULL ? (lua_Integer)loop->active : 0);
   return 1;
 }
 

@@ -227,7 +227,7 @@ static int envelope (lua_State *L) {
   tc_envelope e;
   tc_envelope_read(&e, text, len, (int)luaL_optinteger(L, 2, 200), NULL);
   lua_createtable(L, 0, 10);
-  lua_pushstring(L, tc_shape_name(e.shape));
+  lua_pushstring(L, e.name);
   lua_setfield(L, -2, "shape");
   tc_set_flag(L, "ok", e.ok);
   tc_set_flag(L, "login", e.login);

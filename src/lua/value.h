@@ -9,7 +9,7 @@
 
 #include "lua/compat.h"
 #include "json/pick.h"
-#include "server/envelope.h"
+#include "server/service.h"
 
 #define TC_ARRAY_MT "taskclient.array" /* registry name of the metatable */
 

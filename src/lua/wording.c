@@ -44,7 +44,7 @@ static void push_fault (lua_State *L, const tc_call *call,
       lua_pushfstring(L, "%s: the answer is not proper HTTP", host);
       break;
     case TC_FAULT_TOO_LARGE:
-      snprintf(number, sizeof number, "%.0f", (double)call->request.max_body);
+      snprintf(number, sizeof number, "%.0f", (double)call->exchange.request.max_body);
       lua_pushfstring(L, "%s: the answer is too large (over %s bytes, or "
                          "packed more than 200 to 1)", host, number);
       break;
@@ -66,19 +66,20 @@ static void push_fault (lua_State *L, const tc_call *call,
     lua_pushfstring(L, "%s: %s", lua_tostring(L, -1), why);
     lua_remove(L, -2);
   }
-  if (nobody_there(r) && call->service->connect_hint != NULL) {
+  if (nobody_there(r) && call->client->service->connect_hint != NULL) {
     lua_pushfstring(L, "%s; %s", lua_tostring(L, -1),
-                    call->service->connect_hint);
+                    call->client->service->connect_hint);
     lua_remove(L, -2);
   }
 }
 
 /* An export that fails half-way ("error(…") has the server's words and bytes of
    the file in one body: the words end where the file or the first NUL begins. */
-static size_t before_binary (tc_slice text) {
-  static const char failed[] = "error(";
+static size_t before_binary (const tc_service *s, tc_slice text) {
+  const char *failed = s->stream_error;
   size_t i;
-  if (text.len < sizeof failed || memcmp(text.ptr, failed, sizeof failed - 1) != 0)
+  if (failed == NULL || text.len <= strlen(failed) ||
+      memcmp(text.ptr, failed, strlen(failed)) != 0)
     return text.len;
   for (i = 0; i < text.len; i++)
     if (text.ptr[i] == '\0' ||
@@ -88,7 +89,8 @@ static size_t before_binary (tc_slice text) {
 }
 
 /* the server's own words, clean; false when it said nothing [-0, +1] */
-bool tc_call_push_words (lua_State *L, tc_client *c, const tc_envelope *e) {
+bool tc_call_push_words (lua_State *L, const tc_call *call) {
+  const tc_envelope *e = &call->verdict.envelope;
   tc_slice text = e->message;
   char *out = NULL;
   if (e->shape == TC_SHAPE_HTML || e->shape == TC_SHAPE_BROKEN ||
@@ -101,17 +103,17 @@ bool tc_call_push_words (lua_State *L, tc_client *c, const tc_envelope *e) {
     text.len = tc_json_unescape(text, out);
     text.ptr = out;
   }
-  text.len = before_binary(text);
-  tc_client_push_clean(L, c, text, MESSAGE_MOST);
+  text.len = before_binary(call->client->service, text);
+  tc_client_push_clean(L, call->client, text, MESSAGE_MOST);
   if (out != NULL) lua_remove(L, -2);
   return lua_rawlen(L, -1) > 0;
 }
 
 /* what the reply itself makes of it [-0, +1] */
-static void push_reply (lua_State *L, tc_client *c, const tc_call *call,
-                        const tc_reply *r, const char *host) {
+static void push_reply (lua_State *L, const tc_call *call, const tc_reply *r,
+                        const char *host) {
   const tc_verdict *v = &call->verdict;
-  bool words = tc_call_push_words(L, c, &v->envelope);
+  bool words = tc_call_push_words(L, call);
   const char *said = lua_tostring(L, -1);
   if (r->redirect != NULL || (r->http_status >= 300 && r->http_status < 400))
     lua_pushfstring(L, "%s: HTTP %d, a redirect to %s, which is never "
@@ -133,10 +135,9 @@ static void push_reply (lua_State *L, tc_client *c, const tc_call *call,
 static void push_message (lua_State *L, tc_client *c, const tc_call *call,
                           const tc_reply *r, const char *host) {
   tc_slice text;
-  const char *lost =
-    c->endpoint != NULL ? tc_endpoint_lost_cookie(c->endpoint) : NULL;
+  const char *lost = c->endpoint != NULL ? c->endpoint->lost : NULL;
   if (r->fault != TC_FAULT_NONE) push_fault(L, call, r, host);
-  else push_reply(L, c, call, r, host);
+  else push_reply(L, call, r, host);
   if (lost != NULL && strcmp(call->verdict.kind, "auth") == 0) {
     lua_pushfstring(L, "%s; the server's cookie '%s' could not be kept",
                     lua_tostring(L, -1), lost);
@@ -151,16 +152,12 @@ static void push_message (lua_State *L, tc_client *c, const tc_call *call,
 
 /* ---- the err of a call ---- */
 
-/* a task's parameters hold passwords in clear, and so does a request body that
-   the gateway echoes (linkis-wire 1.5): a reply is shown up to them */
-static tc_slice before_params (tc_slice body) {
-  static const char *const names[] = {
-    "\"paramsJson\"", "\"paramJson\"", "\"data\":{\"data\":"
-  };
-  for (size_t n = 0; n < sizeof names / sizeof *names; n++) {
-    size_t len = strlen(names[n]);
+/* a reply is shown up to what may hold what must not be */
+static tc_slice before_hidden (const tc_service *s, tc_slice body) {
+  for (const char *const *name = s->hidden; *name != NULL; name++) {
+    size_t len = strlen(*name);
     for (size_t i = 0; i + len <= body.len && i < BODY_SEARCHED; i++)
-      if (memcmp(body.ptr + i, names[n], len) == 0) body.len = i + len;
+      if (memcmp(body.ptr + i, *name, len) == 0) body.len = i + len;
   }
   return body;
 }
@@ -168,12 +165,12 @@ static tc_slice before_params (tc_slice body) {
 static void add_reply_fields (lua_State *L, tc_client *c,
                               const tc_verdict *v, const tc_reply *r) {
   tc_slice whole = { r->body.ptr, r->body.len };
-  tc_slice body = before_params(whole);
-  body.len = before_binary(body);
+  tc_slice body = before_hidden(c->service, whole);
+  body.len = before_binary(c->service, body);
   tc_set_integer(L, "http_status", r->http_status);
   if (r->retry_after >= 0) tc_set_number(L, "retry_after", r->retry_after);
   if (v->read) {
-    tc_set_text(L, "shape", tc_shape_name(v->envelope.shape));
+    tc_set_text(L, "shape", v->envelope.name);
     tc_set_integer(L, "code", v->envelope.code);
   }
   if (body.len > 0) {
@@ -183,11 +180,10 @@ static void add_reply_fields (lua_State *L, tc_client *c,
 }
 
 int tc_call_push_err (lua_State *L, const tc_call *call) {
-  const tc_reply *r = tc_exchange_reply(call->exchange);
+  const tc_reply *r = &call->exchange.reply;
   const tc_verdict *v = &call->verdict;
   tc_client *c = call->client;
-  push_message(L, c, call, r,
-               c->endpoint != NULL ? tc_endpoint_host(c->endpoint) : "?");
+  push_message(L, c, call, r, c->host.ptr != NULL ? c->host.ptr : "?");
   lua_pushnil(L);
   tc_failure_push(L, v->kind, lua_tostring(L, -2));
   tc_set_text(L, "operation", call->operation->name);

@@ -10,6 +10,7 @@
 
 #define AGES 1e9 /* seconds; a longer Retry-After is garbage */
 #define DATES 4  /* Date headers that are looked at */
+#define HEADER_ROOM (256 * 1024)
 
 const char *tc_phase_name (tc_phase phase) {
   static const char *const names[] = {
@@ -35,10 +36,6 @@ const char *tc_curl_header (CURL *c, const char *name) {
   return h->value;
 }
 
-static char *copy (const char *text) {
-  return text != NULL ? strdup(text) : NULL;
-}
-
 static bool took (CURL *c, CURLINFO info) {
   curl_off_t t = 0;
   curl_easy_getinfo(c, info, &t);
@@ -53,7 +50,7 @@ static long request_size (CURL *c) {
 
 /* Whether a byte of the request left, not only words with a proxy. On a fresh
    connection an empty count is a proof; on one used before libcurl may have
-   sent and begun anew (reliability.md 0). */
+   sent and begun anew. */
 static bool was_sent (const tc_exchange *x) {
   return x->ready && request_size(x->handle->curl) > x->preamble;
 }
@@ -126,23 +123,24 @@ static char *redirect_host (const char *url) {
   return out;
 }
 
-static void read_headers (tc_reply *r, CURL *c, bool stream) {
+static void read_headers (tc_reply *r, CURL *c, const tc_request *request) {
   char *text = NULL;
-  const char *retry;
+  const char *value;
   curl_easy_getinfo(c, CURLINFO_CONTENT_TYPE, &text);
-  r->content_type = copy(text);
-  if (stream) {
-    r->disposition = copy(tc_curl_header(c, "Content-Disposition"));
+  if (text != NULL) r->content_type = strdup(text);
+  if (request->keep != NULL &&
+      (value = tc_curl_header(c, request->keep)) != NULL)
+    r->kept = strdup(value);
+  if (request->is_file != NULL)
     r->framed = tc_curl_header(c, "Content-Length") != NULL ||
                 tc_curl_header(c, "Transfer-Encoding") != NULL;
-  }
   if (r->http_status >= 300 && r->http_status < 400) {
     curl_easy_getinfo(c, CURLINFO_REDIRECT_URL, &text);
     r->redirect = redirect_host(text);
   }
-  retry = r->http_status >= 400 ? tc_curl_header(c, "Retry-After") : NULL;
-  if (retry != NULL)
-    r->retry_after = parse_retry_after(c, retry);
+  if (r->http_status >= 400 &&
+      (value = tc_curl_header(c, "Retry-After")) != NULL)
+    r->retry_after = parse_retry_after(c, value);
   r->date = read_date(c);
 }
 
@@ -178,9 +176,10 @@ void tc_exchange_read (tc_exchange *x) {
     if (r->detail == NULL && detail_of(x)[0] != '\0')
       r->detail = strdup(detail_of(x));
   }
-  read_headers(r, c, x->request.stream);
+  read_headers(r, c, &x->request);
   tc_endpoint_keep_cookies(x->endpoint, c);
-  if (r->fault == TC_FAULT_NONE && x->request.stream && lengths_differ(c)) {
+  if (r->fault == TC_FAULT_NONE && x->request.is_file != NULL &&
+      lengths_differ(c)) {
     r->fault = TC_FAULT_PROTOCOL;
     r->detail = strdup("the headers tell two different lengths");
   }
@@ -188,9 +187,14 @@ void tc_exchange_read (tc_exchange *x) {
 
 /* ---- libcurl's codes in our words ---- */
 
+/* libcurl 7 says "out of memory" of too long a header line as well, of which it
+   keeps 100 KiB: whether there is room for one tells */
 static tc_fault memory_or_protocol (const tc_exchange *x) {
-  return tc_curl_failures() != x->failures ? TC_FAULT_MEMORY
-                                           : TC_FAULT_PROTOCOL;
+  void *volatile room;
+  if (!was_sent(x) || x->reply.bytes > 0) return TC_FAULT_MEMORY;
+  room = malloc(HEADER_ROOM);
+  free(room);
+  return room != NULL ? TC_FAULT_PROTOCOL : TC_FAULT_MEMORY;
 }
 
 /* one code stands for a broken line and for a reply that is none: the text

@@ -2,62 +2,44 @@
 ** envelope.c: reads a reply once, from end to end, and says what it is.
 ** The body's own status decides when the reply is an envelope, else the HTTP
 ** code. A name that matters and stands twice makes the reply broken, so that
-** no two readers can take it differently (F20).
+** no two readers can take it differently.
 */
-#include "server/envelope.h"
-
 #include <string.h>
+
+#include "server/service.h"
 
 #define PHRASE_MAX 96         /* from "error code" to behind its number */
 #define SEARCHED_MAX 65536    /* bytes of a message searched for a number */
 
-/* the members of a reply's top level that tell its shape, and of errorMsg */
-typedef struct member {
-  tc_token token; /* TC_JSON_END: not there */
-  bool integral;
-  tc_slice text;  /* of a scalar, as the reader gives it */
-  tc_slice value; /* the whole value as it stands */
-} member;
-
-enum { STATUS, MESSAGE, DATA, SUCCESS, TIMESTAMP, ERROR, PATH, MEMBERS };
-
-static const char *const member_names[MEMBERS] = {
+static const char *const member_names[TC_MEMBERS] = {
   "status", "message", "data", "success", "timestamp", "error", "path"
 };
 
 typedef struct reply {
   tc_json json;
   tc_tap *tap;
-  member members[MEMBERS];
+  tc_member members[TC_MEMBERS];
   tc_slice whole;
 } reply;
-
-const char *tc_shape_name (tc_shape shape) {
-  static const char *const names[] = {
-    "empty", "linkis", "gateway", "boot", "lindorm",
-    "json", "broken", "html", "text"
-  };
-  return names[shape];
-}
 
 /* ---- one pass over the text ---- */
 
 static int member_index (const tc_json *j) {
   int i;
-  for (i = 0; i < MEMBERS; i++)
+  for (i = 0; i < TC_MEMBERS; i++)
     if (tc_json_is(j, member_names[i]))
       return i;
   return -1;
 }
 
 /* false: a fault; the tap sees an object's inside */
-static bool pass_inside (tc_json *j, const member *m, tc_tap *tap) {
+static bool pass_inside (tc_json *j, const tc_member *m, tc_tap *tap) {
   if (tap == NULL || m->token != TC_JSON_OBJECT) return tc_json_leave(j);
   tap->walk(tap, j);
   return j->fault == TC_JSON_FINE;
 }
 
-static bool read_member (tc_json *j, member *m, tc_tap *tap) {
+static bool read_member (tc_json *j, tc_member *m, tc_tap *tap) {
   m->token = tc_json_next(j);
   m->text = j->text;
   m->integral = j->integral;
@@ -88,7 +70,7 @@ static bool read_members (reply *r) {
     }
     else if (r->members[i].token != TC_JSON_END)
       return repeated(&r->json);
-    else if (!read_member(&r->json, &r->members[i], i == DATA ? r->tap : NULL))
+    else if (!read_member(&r->json, &r->members[i], i == TC_DATA ? r->tap : NULL))
       return false;
   }
   return t == TC_JSON_OBJECT_END;
@@ -99,7 +81,7 @@ static bool read_reply (reply *r, const char *body, size_t len) {
   tc_json *j = &r->json;
   tc_token t;
   int i;
-  for (i = 0; i < MEMBERS; i++)
+  for (i = 0; i < TC_MEMBERS; i++)
     r->members[i].token = TC_JSON_END;
   tc_json_init(j, body, len, TC_JSON_DEPTH);
   t = tc_json_next(j);
@@ -115,18 +97,14 @@ static bool read_reply (reply *r, const char *body, size_t len) {
 
 /* ---- typed looks at members ---- */
 
-static bool has (const reply *r, int i) {
-  return r->members[i].token != TC_JSON_END;
-}
-
 /* a whole number, or the text of one */
-static bool as_integer (const member *m, int64_t *n) {
+static bool as_integer (const tc_member *m, int64_t *n) {
   return (m->token == TC_JSON_STRING ||
           (m->token == TC_JSON_NUMBER && m->integral)) &&
          tc_json_int64(m->text, n);
 }
 
-static bool as_status (const member *m, int *status) {
+static bool as_status (const tc_member *m, int *status) {
   int64_t n;
   if (!as_integer(m, &n) || n < -1000000 || n > 1000000)
     return false;
@@ -135,7 +113,7 @@ static bool as_status (const member *m, int *status) {
 }
 
 /* true or false, or the text of it in any case */
-static bool is_word (const member *m, tc_token token, const char *word) {
+static bool is_word (const tc_member *m, tc_token token, const char *word) {
   size_t len = strlen(word), i;
   if (m->token == token)
     return true;
@@ -147,15 +125,15 @@ static bool is_word (const member *m, tc_token token, const char *word) {
   return true;
 }
 
-static bool is_yes (const member *m) {
+bool tc_is_yes (const tc_member *m) {
   return is_word(m, TC_JSON_TRUE, "true");
 }
 
-static bool is_no (const member *m) {
+bool tc_is_no (const tc_member *m) {
   return is_word(m, TC_JSON_FALSE, "false");
 }
 
-static bool is_empty_array (const member *m) {
+bool tc_is_empty_array (const tc_member *m) {
   tc_json j;
   if (m->token != TC_JSON_ARRAY)
     return false;
@@ -251,7 +229,7 @@ static int64_t nested_code (const char *text, size_t len) {
   return code;
 }
 
-/* what was the cause tells more than what came of it (linkis-wire 2.4) */
+/* what was the cause tells more than what came of it */
 static int64_t any_code (const char *text, size_t len) {
   int64_t code = len > 0 ? nested_code(text, len) : 0;
   if (code != 0 || len == 0)
@@ -260,9 +238,9 @@ static int64_t any_code (const char *text, size_t len) {
 }
 
 /* data.errorMsg.errCode, 0 when there is none */
-static int64_t coded (const member *data) {
+static int64_t coded (const tc_member *data) {
   tc_json j;
-  member m;
+  tc_member m;
   int64_t n = 0;
   bool inside = false;
   if (data->token != TC_JSON_OBJECT)
@@ -288,14 +266,14 @@ static void find_code (tc_envelope *e, const reply *r) {
   if (e->message.len > 0)
     e->code = nested_code(e->message.ptr, e->message.len);
   if (e->code == 0)
-    e->code = coded(&r->members[DATA]);
+    e->code = coded(&r->members[TC_DATA]);
   if (e->code == 0)
     e->code = any_code(e->message.ptr, e->message.len);
 }
 
 /* ---- shapes ---- */
 
-static void take_message (tc_envelope *e, const member *m) {
+static void take_message (tc_envelope *e, const tc_member *m) {
   if (m->token == TC_JSON_STRING) {
     e->message = m->text;
     e->message_json = true;
@@ -304,55 +282,40 @@ static void take_message (tc_envelope *e, const member *m) {
     e->message = m->value; /* not a string: its JSON text, better than none */
 }
 
-static void take_linkis (tc_envelope *e, const reply *r) {
-  const member *data = &r->members[DATA];
-  bool gateway = e->status >= 100 && is_empty_array(data);
-  e->shape = gateway ? TC_SHAPE_GATEWAY : TC_SHAPE_LINKIS;
-  e->ok = e->status == 0 &&
-          (!has(r, SUCCESS) || is_yes(&r->members[SUCCESS]));
-  e->warning = e->status == 4;
-  e->login = !e->ok && (e->status == -1 || e->status == 401);
-  if (has(r, DATA))
-    e->data = data->value;
-}
-
-static void take_boot (tc_envelope *e, const reply *r) {
+static void read_boot (tc_envelope *e, const reply *r) {
   e->shape = TC_SHAPE_BOOT;
+  e->name = "boot";
   e->login = e->status == 401;
   if (e->message.len == 0)
-    take_message(e, &r->members[ERROR]);
-}
-
-static void take_lindorm (tc_envelope *e, const reply *r) {
-  e->shape = TC_SHAPE_LINDORM;
-  e->ok = is_yes(&r->members[SUCCESS]);
-  if (has(r, DATA))
-    e->data = r->members[DATA].value;
+    take_message(e, &r->members[TC_ERROR]);
 }
 
 /* no envelope: the HTTP code is all there is to go by; but a status that is
    no number, or a success that is neither yes nor no, is a broken envelope
    rather than none, and never a yes */
-static void take_other (tc_envelope *e, const reply *r, int http_status) {
+static void read_other (tc_envelope *e, const reply *r, int http_status) {
   e->shape = TC_SHAPE_JSON;
+  e->name = "json";
   e->status = http_status;
-  e->ok = http_status >= 200 && http_status < 300 && !has(r, STATUS) &&
-          !has(r, SUCCESS);
-  e->data = has(r, DATA) ? r->members[DATA].value : r->whole;
+  e->ok = http_status >= 200 && http_status < 300 &&
+          !tc_has(&r->members[TC_STATUS]) && !tc_has(&r->members[TC_SUCCESS]);
 }
 
 static void classify (tc_envelope *e, const reply *r, int http_status) {
-  bool numbered = as_status(&r->members[STATUS], &e->status);
-  bool boot = has(r, ERROR) || has(r, TIMESTAMP);
-  take_message(e, &r->members[MESSAGE]);
-  if (numbered && (has(r, DATA) || (has(r, MESSAGE) && !boot)))
-    take_linkis(e, r);
-  else if (is_yes(&r->members[SUCCESS]) || is_no(&r->members[SUCCESS]))
-    take_lindorm(e, r);
-  else if (numbered && boot)
-    take_boot(e, r);
+  const tc_member *m = r->members;
+  bool numbered = as_status(&m[TC_STATUS], &e->status);
+  const tc_service *const *s = tc_services;
+  take_message(e, &m[TC_MESSAGE]);
+  while (*s != NULL && !(*s)->read(e, m, numbered)) s++;
+  e->service = *s;
+  if (*s != NULL)
+    e->shape = TC_SHAPE_ENVELOPE;
+  else if (numbered && (tc_has(&m[TC_ERROR]) || tc_has(&m[TC_TIMESTAMP])))
+    read_boot(e, r);
   else
-    take_other(e, r, http_status);
+    read_other(e, r, http_status);
+  if (tc_has(&m[TC_DATA]) && e->shape != TC_SHAPE_BOOT) e->data = m[TC_DATA].value;
+  else if (e->shape == TC_SHAPE_JSON) e->data = r->whole;
   if (!e->ok)
     find_code(e, r);
 }
@@ -365,23 +328,23 @@ static void read_json (tc_envelope *e, const char *body, size_t len,
     classify(e, &r, http_status);
   else {
     e->shape = TC_SHAPE_BROKEN;
+    e->name = "broken";
     e->fault = r.json.fault;
     e->fault_at = (size_t)(r.json.at - r.json.start);
   }
 }
 
-/* streams report their errors inside a 200 (linkis-wire 3.12.3) */
-static bool is_stream_error (const char *body, size_t len) {
-  static const char prefix[] = "error(";
-  return len >= sizeof prefix - 1 &&
-         memcmp(body, prefix, sizeof prefix - 1) == 0;
-}
-
 static void read_text (tc_envelope *e, const char *body, size_t len,
                        int http_status) {
   e->shape = TC_SHAPE_TEXT;
-  e->ok = http_status >= 200 && http_status < 300 &&
-          !is_stream_error(body, len);
+  e->name = "text";
+  e->ok = http_status >= 200 && http_status < 300;
+  for (const tc_service *const *s = tc_services; *s != NULL; s++) {
+    const char *error = (*s)->stream_error;
+    if (error != NULL && len >= strlen(error) &&
+        memcmp(body, error, strlen(error)) == 0)
+      e->ok = false; /* a stream reports its errors inside a 200 */
+  }
   e->message.ptr = body;
   e->message.len = len;
   if (!e->ok)
@@ -411,13 +374,14 @@ void tc_envelope_read (tc_envelope *e, const char *body, size_t len,
   memset(e, 0, sizeof *e);
   e->status = http_status;
   if (first < 0)
-    e->shape = TC_SHAPE_EMPTY;
+    e->name = "empty"; /* and the shape, 0 */
   else if (first == '{' || first == '[' || is_scalar(body, len))
     read_json(e, body, len, http_status, tap);
   else {
     read_text(e, body, len, http_status);
     if (first == '<') {
       e->shape = TC_SHAPE_HTML;
+      e->name = "html";
       e->ok = false; /* a login or error page is never the answer */
     }
   }

@@ -1,6 +1,6 @@
 /*
 ** lindorm.c: Alibaba Lindorm LTS bulk load, all of its published operations
-** (lindorm-wire 2 and 3). Nothing else is known of it, so nothing else is here.
+** (protocols L2 and L3). Nothing else is known of it, so nothing else is here.
 */
 #include "server/service.h"
 
@@ -39,7 +39,18 @@ static const tc_operation operations[] = {
   { NULL, NULL, NULL, TC_BODY_NONE, TC_DECODE_DATA, 0, 0, NULL }
 };
 
+/* {success,message|data} */
+static bool read (tc_envelope *e, const tc_member *m, bool numbered) {
+  (void)numbered;
+  e->name = "lindorm";
+  e->ok = tc_is_yes(&m[TC_SUCCESS]);
+  return e->ok || tc_is_no(&m[TC_SUCCESS]);
+}
+
+static const char *const hidden[] = { NULL };
+
 const tc_service tc_lindorm = {
-  "lindorm", "Lindorm LTS", "", false, NULL,
+  "lindorm", "Lindorm LTS", "the answer is one of Lindorm", "", read, false, NULL,
+  NULL, NULL, NULL, hidden,
   "is this machine on the IP allow list of the Lindorm instance?", operations
 };

@@ -1,7 +1,8 @@
 /*
 ** linkis.c: the operations of the Apache Linkis gateway, with the server's
-** own names and defaults (linkis-wire 2.2 and 3). What is not asked is not
-** sent: the server's default stands, but where it is known to be a trap.
+** own names and defaults (protocols 2 and 3), and its envelope. What is not
+** asked is not sent: the server's default stands, but where it is known to be a
+** trap.
 */
 #include "server/service.h"
 
@@ -98,7 +99,7 @@ static const tc_param proxy[] = {
   { name, "GET", path, TC_BODY_NONE, TC_DECODE_STREAM, \
     TC_SILENT | TC_LARGE, 3600, params }
 
-/* a sick server holds a submit for up to 16 minutes (linkis-wire 1.5), a
+/* a sick server holds a submit for up to 16 minutes, a
    status or kill of an unknown job for 195 s */
 #define SUBMIT_TIME 1200
 #define BLOCKED_TIME 240
@@ -162,6 +163,36 @@ static const tc_operation operations[] = {
   { NULL, NULL, NULL, TC_BODY_NONE, TC_DECODE_DATA, 0, 0, NULL }
 };
 
+/* {method,status,message,data}; an empty list for data and an HTTP code for
+   status: the gateway itself answers */
+static bool read (tc_envelope *e, const tc_member *m, bool numbered) {
+  bool page = tc_has(&m[TC_ERROR]) || tc_has(&m[TC_TIMESTAMP]);
+  if (!numbered || !(tc_has(&m[TC_DATA]) || (tc_has(&m[TC_MESSAGE]) && !page)))
+    return false;
+  e->gateway = e->status >= 100 && tc_is_empty_array(&m[TC_DATA]);
+  e->name = e->gateway ? "gateway" : "linkis";
+  e->ok = e->status == 0 &&
+          (!tc_has(&m[TC_SUCCESS]) || tc_is_yes(&m[TC_SUCCESS]));
+  e->warning = e->status == 4;
+  e->login = !e->ok && (e->status == -1 || e->status == 401);
+  return true;
+}
+
+/* A gateway that does not know the service or instance yet, or that could not
+   look a token up, for its database is away. A token that is wrong is a 15206
+   too, with 15204 as its cause, which counts. */
+static const tc_passing passing[] = {
+  { 10050, false }, { 11011, false }, { 11012, false },
+  { 15200, true }, { 15206, true }, { 0, false }
+};
+
+/* a task's parameters hold passwords in clear, and so does a request body that
+   the gateway echoes */
+static const char *const hidden[] = {
+  "\"paramsJson\"", "\"paramJson\"", "\"data\":{\"data\":", NULL
+};
+
 const tc_service tc_linkis = {
-  "linkis", "Linkis", "/api/rest_j/v1", true, "error(", NULL, operations
+  "linkis", "Linkis", "the answer is one of Linkis", "/api/rest_j/v1", read,
+  true, passing, "Token-", "error(", "{<", hidden, NULL, operations
 };

@@ -2,9 +2,34 @@
 ** verdict.c: the body decides when it is an envelope, else the HTTP code; a
 ** good reply is one complete document of the right shape and nothing less.
 */
-#include "server/verdict.h"
-
 #include <string.h>
+
+#include "server/service.h"
+
+/* ---- the servers ---- */
+
+const tc_service *const tc_services[] = { &tc_linkis, &tc_lindorm, NULL };
+
+const tc_service *tc_service_find (const char *name) {
+  const tc_service *const *s = tc_services;
+  while (*s != NULL && strcmp((*s)->name, name) != 0) s++;
+  return *s;
+}
+
+const tc_operation *tc_service_operation (const tc_service *s,
+                                          const char *name) {
+  for (const tc_operation *op = s->operations; op->name != NULL; op++)
+    if (strcmp(op->name, name) == 0) return op;
+  return NULL;
+}
+
+const tc_param *tc_operation_param (const tc_operation *op,
+                                    const char *name) {
+  const tc_param *p = op->params;
+  for (; p != NULL && p->name != NULL; p++)
+    if (strcmp(p->name, name) == 0) return p;
+  return NULL;
+}
 
 static void bad (tc_verdict *v, const char *kind, const char *outcome,
                  const char *why) {
@@ -15,14 +40,13 @@ static void bad (tc_verdict *v, const char *kind, const char *outcome,
 
 /* ---- shapes ---- */
 
+/* what a reply is that is not as it should be */
 static const char *strange (const tc_envelope *e) {
   switch (e->shape) {
     case TC_SHAPE_EMPTY: return "the answer is empty";
     case TC_SHAPE_HTML: return "the answer is an HTML page";
     case TC_SHAPE_TEXT: return "the answer is plain text";
-    case TC_SHAPE_LINKIS:
-    case TC_SHAPE_GATEWAY: return "the answer is one of Linkis";
-    case TC_SHAPE_LINDORM: return "the answer is one of Lindorm";
+    case TC_SHAPE_ENVELOPE: return e->service->other;
     case TC_SHAPE_BOOT: return "the answer is an error page";
     case TC_SHAPE_JSON: return "the answer is JSON of another form";
     case TC_SHAPE_BROKEN: break;
@@ -37,17 +61,10 @@ static const char *strange (const tc_envelope *e) {
   }
 }
 
-/* an envelope of the server in question, whatever it says */
-static bool is_own (const tc_service *s, const tc_envelope *e) {
-  if (s->envelope)
-    return e->shape == TC_SHAPE_LINKIS || e->shape == TC_SHAPE_GATEWAY;
-  return e->shape == TC_SHAPE_LINDORM;
-}
-
 /* whoever stands before the service made it up, in whatever form: the service
    behind may have worked on */
 static bool gateway_failed (const tc_envelope *e, int http_status) {
-  return (e->shape == TC_SHAPE_GATEWAY && http_status >= 500) ||
+  return (e->gateway && http_status >= 500) ||
          http_status == 502 || http_status == 504;
 }
 
@@ -82,32 +99,22 @@ static void judge_strange (tc_verdict *v, int http_status) {
                  v->envelope.fault == TC_JSON_CUT;
 }
 
-/* codes of a gateway that does not know the service or instance yet */
-static bool not_there_yet (int64_t code) {
-  return code == 10050 || code == 11011 || code == 11012;
+static bool passes (const tc_service *s, int64_t code, bool at_login) {
+  for (const tc_passing *p = s->passing; p != NULL && p->code != 0; p++)
+    if (p->code == code && p->at_login == at_login) return true;
+  return false;
 }
 
-/* ... or that could not look a token up: its database is away. A token that
-   is wrong is a 15206 too, with 15204 as its cause (linkis-wire 2.4) */
-static bool not_looked_up (int64_t code) {
-  return code == 15200 || code == 15206;
-}
-
-static void judge_no (tc_verdict *v, int http_status) {
+static void judge_no (tc_verdict *v, const tc_service *s, int http_status) {
   const tc_envelope *e = &v->envelope;
-  if (e->login && not_looked_up(e->code)) {
-    bad(v, "service", "rejected", NULL);
-    v->retryable = true;
-  }
-  else if (e->login)
+  bool later = e->login && passes(s, e->code, true);
+  if (e->login && !later)
     bad(v, "auth", "rejected", NULL);
-  else if (gateway_failed(e, http_status))
+  else if (!e->login && gateway_failed(e, http_status))
     judge_http(v, http_status);
-  else if (e->shape == TC_SHAPE_GATEWAY)
-    bad(v, "http", "rejected", NULL);
   else
-    bad(v, "service", "rejected", NULL);
-  v->retryable = v->retryable || not_there_yet(e->code) ||
+    bad(v, e->gateway && !later ? "http" : "service", "rejected", NULL);
+  v->retryable = v->retryable || later || passes(s, e->code, false) ||
                  http_status == 429 || http_status == 503;
 }
 
@@ -137,42 +144,52 @@ static void judge_yes (tc_verdict *v, const tc_service *s,
     bad(v, "protocol", "unknown", "the answer names no job");
   else if (op->decoder == TC_DECODE_DATA && e->data.len == 0)
     bad(v, "protocol", "unknown", "the answer has no data");
-  else if (op->decoder == TC_DECODE_DATA && s->envelope)
+  else if (op->decoder == TC_DECODE_DATA && s->object_data)
     judge_data(v);
 }
 
 static void judge_document (tc_verdict *v, const tc_service *s,
                             const tc_operation *op, int http_status) {
-  if (!is_own(s, &v->envelope))
+  if (v->envelope.service != s)
     judge_strange(v, http_status);
   else if (!v->envelope.ok)
-    judge_no(v, http_status);
+    judge_no(v, s, http_status);
   else
     judge_yes(v, s, op);
 }
 
-/* a file is named by Content-Disposition; without it the text "error(…)", an
-   envelope, a page and nothing at all are failures, and the rest is the file:
-   the published page promises no header (linkis-wire 3.12.3) */
+static bool begins_with (const tc_buffer *body, const char *text) {
+  size_t len = text != NULL ? strlen(text) : 0;
+  return len > 0 && body->len >= len && memcmp(body->ptr, text, len) == 0;
+}
+
+/* A file is named by Content-Disposition. Without it an envelope, a page, the
+   server's error text and nothing at all are no file, and the rest is: the
+   published page promises no header. */
+bool tc_is_file (const tc_exchange *x) {
+  const tc_service *s = x->request.rule;
+  const tc_buffer *head = &x->reply.body;
+  if (x->reply.http_status != 200) return false;
+  if (tc_curl_header(x->handle->curl, "Content-Disposition") != NULL)
+    return true;
+  return head->len > 0 && !begins_with(head, s->stream_error) &&
+         (s->no_file == NULL || strchr(s->no_file, head->ptr[0]) == NULL);
+}
+
 static void judge_stream (tc_verdict *v, const tc_service *s,
                           const tc_reply *r) {
   tc_shape shape = v->envelope.shape;
-  size_t len = s->stream_error != NULL ? strlen(s->stream_error) : 0;
-  bool told = len > 0 && r->body.len >= len &&
-              memcmp(r->body.ptr, s->stream_error, len) == 0;
-  if (is_own(s, &v->envelope) && !v->envelope.ok)
-    judge_no(v, r->http_status);
+  if (v->envelope.service == s && !v->envelope.ok)
+    judge_no(v, s, r->http_status);
   else if (r->http_status != 200)
     judge_strange(v, r->http_status);
-  else if (r->disposition != NULL || r->saved)
-    return;
-  else if (told)
+  else if (begins_with(&r->body, s->stream_error))
     bad(v, "service", NULL, NULL);
   else if (shape == TC_SHAPE_EMPTY || shape == TC_SHAPE_HTML)
     bad(v, "protocol", NULL, shape == TC_SHAPE_EMPTY
                                ? "the answer is empty"
                                : "the answer is a page, not a file");
-  else if (r->to_file)
+  else
     bad(v, "protocol", NULL, "the answer is not a file");
 }
 
@@ -181,11 +198,13 @@ static void judge_reply (tc_verdict *v, const tc_service *s,
                          tc_tap *tap) {
   bool stream = op->decoder == TC_DECODE_STREAM;
   v->read = true;
-  if (stream && r->http_status == 200 && r->disposition != NULL)
-    v->envelope.shape = TC_SHAPE_TEXT; /* data: nothing to read in it */
-  else
-    tc_envelope_read(&v->envelope, r->body.ptr, r->body.len, r->http_status,
-                     tap);
+  if (r->is_file) { /* data: nothing to read in it */
+    v->envelope.shape = TC_SHAPE_TEXT;
+    v->envelope.name = "text";
+    return;
+  }
+  tc_envelope_read(&v->envelope, r->body.ptr, r->body.len, r->http_status,
+                   tap);
   if (r->http_status >= 300 && r->http_status < 400)
     bad(v, "http", "unknown", "a redirect, which is never followed");
   else if (stream)
