@@ -1,6 +1,6 @@
 /*
 ** page.h: the parts of one result page, the data of openFile, whatever their
-** order (linkis-wire 3.12.2). Knows JSON; knows neither Lua nor file formats.
+** order (protocols 3.12.2). Knows JSON; knows neither Lua nor file formats.
 */
 #ifndef TC_PAGE_H
 #define TC_PAGE_H
