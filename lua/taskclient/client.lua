@@ -5,11 +5,11 @@ local clock = require "taskclient.rpc.clock"
 local core = require "taskclient.core"
 local each = require "taskclient.compat".each
 local failure = require "taskclient.error"
-local hide = require "taskclient.text.redact"
+local redaction = require "taskclient.text.redact"
 local host = require "taskclient.host"
 local relay = require "taskclient.host.relay"
 local options = require "taskclient.options"
-local protect = require "taskclient.host.pcall"
+local pcalls = require "taskclient.host.pcall"
 local request = require "taskclient.rpc.request"
 local retry = require "taskclient.rpc.retry"
 
@@ -71,7 +71,7 @@ local function header_list(where, headers)
     if type(pair) ~= "table" or type(pair[1]) ~= "string" or pair[2] == nil then
       options.raise(where, "option 'headers': a table of names and values expected")
     end
-    local hidden = type(pair[2]) == "string" and hide.named(pair[1])
+    local hidden = type(pair[2]) == "string" and redaction.named(pair[1])
       and not pair[1]:lower():find "user$"
     list[#list + 1] = { pair[1], hidden and core.secret(pair[2]) or pair[2] }
   end
@@ -290,9 +290,9 @@ end
 -- What the function raises decides nothing: it is told once.
 local function hand_over(fields, level, event)
   local heard = core.sigint()
-  local ok, why = protect.brief(fields.log, level, event)
+  local ok, why = pcalls.brief(fields.log, level, event)
   if ok then return end
-  if protect.interrupted(why, heard) then error(why, 0) end
+  if pcalls.interrupted(why, heard) then error(why, 0) end
   if fields.log_failed then return end
   fields.log_failed = true
   complain("the 'log' function has failed, further failures are not told: " .. tostring(why))

@@ -5,8 +5,8 @@
 local core = require "taskclient.core"
 local each = require "taskclient.compat".each
 local failure = require "taskclient.error"
-local protect = require "taskclient.host.pcall"
-local pump = require "taskclient.host.driver"
+local pcalls = require "taskclient.host.pcall"
+local driver = require "taskclient.host.driver"
 
 local M = {}
 
@@ -128,7 +128,7 @@ function M.sent(change, call, host)
   local facts = change.facts
   facts.call = call
   if host.later then
-    pump.wait(call, function() host.later(TAKEN_WITHIN, check_taken, facts, call) end)
+    driver.wait(call, function() host.later(TAKEN_WITHIN, check_taken, facts, call) end)
   end
 end
 
@@ -163,7 +163,7 @@ local function ended(change, heard, ok, ...)
   if close(facts) then
     if failure.is(why) then put(why, facts) end
     local silent = failure.is(why) or facts.outcome == "not_sent" -- as with a wrong argument
-    if not silent or protect.interrupted(why, heard) then announce(facts) end
+    if not silent or pcalls.interrupted(why, heard) then announce(facts) end
   end
   error(why, 0)
 end
@@ -174,10 +174,10 @@ end
 ---@param fn function
 ---@param ... any at most three
 ---@return any ... what the function gives
-function M.guard(change, fn, ...) return ended(change, core.sigint(), protect.try(fn, ...)) end
+function M.guard(change, fn, ...) return ended(change, core.sigint(), pcalls.try(fn, ...)) end
 
 -- Tells of all changes on their way: an error has ended the loop that they wait in.
-pump.at_end(function()
+driver.at_end(function()
   local list = {}
   for facts in each(open) do list[#list + 1] = facts end
   for _, facts in ipairs(list) do tell(facts) end

@@ -4,8 +4,8 @@
 -- waited here closes its socket itself.
 
 local core = require "taskclient.core"
-local pump = require "taskclient.host.driver"
-local heap = require "taskclient.host.timers"
+local driver = require "taskclient.host.driver"
+local timers = require "taskclient.host.timers"
 local copas = require "copas"
 
 local M = { name = "copas", timed = true }
@@ -53,7 +53,7 @@ local function park(start, seconds)
       wake()
     end
     start(wake_once)
-    if seconds and not copas.wakeup then heap.push(sleepers, core.now() + seconds, wake_once) end
+    if seconds and not copas.wakeup then timers.push(sleepers, core.now() + seconds, wake_once) end
   end, seconds)
   if not over then -- the time is over
     over = true
@@ -62,9 +62,9 @@ local function park(start, seconds)
 end
 
 local function step()
-  pump.step(0)
+  driver.step(0)
   local now = core.now()
-  while sleepers[1] and sleepers[1].at <= now do heap.pop(sleepers)() end
+  while sleepers[1] and sleepers[1].at <= now do timers.pop(sleepers)() end
   core.alarm(sleepers[1] and sleepers[1].at - now or nil)
 end
 
@@ -98,7 +98,7 @@ end
 --- Raises outside of a thread, before anything is sent.
 function M.ready()
   local co, main = coroutine.running()
-  if co and not main then return pump.may_yield(2) end
+  if co and not main then return driver.may_yield(2) end
   error("taskclient: a wait by the host 'copas' needs a thread of copas: "
     .. "copas.addthread(function() … end)", 3)
 end
@@ -110,7 +110,7 @@ function M.await(call, seconds)
   local deadline = seconds and core.now() + seconds
   while not call:done() and not (deadline and core.now() >= deadline) do
     park(function(wake)
-      pump.wait(call, wake)
+      driver.wait(call, wake)
       ensure_driver()
     end, deadline and math.max(0, deadline - core.now()))
   end
@@ -121,7 +121,7 @@ end
 function M.sleep(seconds)
   if copas.sleep then return copas.sleep(seconds) end
   park(function(wake)
-    heap.push(sleepers, core.now() + seconds, wake)
+    timers.push(sleepers, core.now() + seconds, wake)
     ensure_driver()
   end)
 end

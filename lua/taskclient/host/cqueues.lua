@@ -3,7 +3,7 @@
 -- condition of its own. Works beside any other coroutines of the controller.
 
 local core = require "taskclient.core"
-local pump = require "taskclient.host.driver"
+local driver = require "taskclient.host.driver"
 local cqueues = require "cqueues"
 local condition = require "cqueues.condition"
 
@@ -21,7 +21,7 @@ local function drive(queue)
   local descriptor = { pollfd = core.fd(), events = "r" }
   while core.active() > 0 do
     cqueues.poll(descriptor)
-    pump.step(0)
+    driver.step(0)
   end
   driving[queue] = nil
 end
@@ -29,7 +29,7 @@ end
 --- Raises outside of a controller, before anything is sent.
 function M.ready()
   controller "a wait"
-  pump.may_yield(2)
+  driver.may_yield(2)
 end
 
 --- Returns when the call has ended, or the time is over; other coroutines run meanwhile.
@@ -39,7 +39,7 @@ function M.await(call, seconds)
   if call:done() then return end
   local queue = controller "a wait"
   local ended, deadline = condition.new(), seconds and core.now() + seconds
-  pump.wait(call, function() ended:signal() end)
+  driver.wait(call, function() ended:signal() end)
   while not call:done() and not (deadline and core.now() >= deadline) do
     if not driving[queue] then
       driving[queue] = true

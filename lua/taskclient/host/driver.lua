@@ -4,7 +4,7 @@
 
 local core = require "taskclient.core"
 local failure = require "taskclient.error"
-local protect = require "taskclient.host.pcall"
+local pcalls = require "taskclient.host.pcall"
 
 local M = {}
 
@@ -91,7 +91,7 @@ function M.at_end(fn) enders[#enders + 1] = fn end
 
 -- Tells what must be told of an error that has ended a host's loop, and raises it again.
 local function broken_off(why, heard, work, abandon)
-  local interrupted, later = protect.interrupted(why, heard), {}
+  local interrupted, later = pcalls.interrupted(why, heard), {}
   for _, fn in ipairs(enders) do later[#later + 1] = fn(interrupted) end
   local held = later[1] and failure.is(why) and core.signals() -- it ends us when all is settled
   if abandon then abandon(work) end

@@ -9,7 +9,7 @@ local core = require "taskclient.core"
 local options = require "taskclient.options"
 local driver = require "taskclient.host.driver"
 local loop = require "taskclient.host.loop"
-local protect = require "taskclient.host.pcall"
+local pcalls = require "taskclient.host.pcall"
 local relay = require "taskclient.host.relay"
 
 local M = {}
@@ -29,7 +29,7 @@ local function turn(wait)
     local left = deadline - core.now()
     driver.step(left < 0 and 0 or left < SLICE and left or SLICE)
     local signal = core.caught()
-    if signal then protect.end_by(signal) end
+    if signal then pcalls.end_by(signal) end
   until call and call:done() or deadline <= core.now()
 end
 

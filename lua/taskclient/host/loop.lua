@@ -2,7 +2,7 @@
 -- tasks of taskclient.run (scheduler.lua).
 
 local core = require "taskclient.core"
-local pump = require "taskclient.host.driver"
+local driver = require "taskclient.host.driver"
 local scheduler = require "taskclient.host.scheduler"
 
 local M = { name = "loop", timed = true, current = scheduler.current }
@@ -18,7 +18,7 @@ function M.await(call, seconds, own)
   local task = scheduler.waiting "await"
   local deadline = seconds and core.now() + seconds
   while not call:done() and not (deadline and core.now() >= deadline) do
-    pump.wait(call, scheduler.waker(task))
+    driver.wait(call, scheduler.waker(task))
     if deadline then scheduler.wake_at(task, deadline) end
     scheduler.suspend(task, true, own and call)
   end

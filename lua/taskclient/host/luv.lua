@@ -3,7 +3,7 @@
 -- In a coroutine a wait yields; in the main chunk it runs the loop.
 
 local core = require "taskclient.core"
-local pump = require "taskclient.host.driver"
+local driver = require "taskclient.host.driver"
 -- the coroutine that may yield here, or nil in the main chunk
 local function running()
   local co, main = coroutine.running()
@@ -25,7 +25,7 @@ local waiting = {} -- luacheck: ignore 241
 local notified = {} -- luacheck: ignore 241
 
 local function on_ready()
-  pump.step(0)
+  driver.step(0)
   if core.active() == 0 and handle then
     handle:close()
     handle = nil
@@ -68,7 +68,7 @@ function M.notify(call, fn)
   if call:done() then return fn(call) end
   watch()
   notified[call] = true
-  pump.wait(call, function()
+  driver.wait(call, function()
     notified[call] = nil
     fn(call)
   end)
@@ -76,7 +76,7 @@ end
 
 --- Raises in a coroutine where it cannot wait, before anything is sent.
 function M.ready()
-  if running() then pump.may_yield(2) end
+  if running() then driver.may_yield(2) end
 end
 
 -- Has `wake()` called after so many seconds; to be closed by whoever has made it.
@@ -90,7 +90,7 @@ local function await_once(call, seconds)
   local timer
   wait_for(function(wake)
     if core.active() > 0 then watch() end
-    pump.wait(call, wake)
+    driver.wait(call, wake)
     if seconds then timer = new_timer(seconds, wake) end
   end)
   if timer then timer:close() end

@@ -7,9 +7,9 @@
 
 if not rawget(_G, "ngx") then error("it is for Lua code that nginx runs", 0) end
 
-local changing = require "taskclient.host.change"
+local changes = require "taskclient.host.change"
 local core = require "taskclient.core"
-local pump = require "taskclient.host.driver"
+local driver = require "taskclient.host.driver"
 local drive = require "taskclient.host.nginx_drive"
 local semaphore = require "ngx.semaphore"
 local failure = require "taskclient.error"
@@ -32,7 +32,7 @@ local apart = setmetatable({}, { __mode = "k" }) -- coroutines that run what req
 local function check_phase()
   local phase = ngx.get_phase()
   if MAY_WAIT[phase] then
-    pump.may_yield(3)
+    driver.may_yield(3)
     return phase
   end
   error(("taskclient cannot wait in nginx phase '%s': do it in a timer, %sngx.timer.at(0, "
@@ -44,7 +44,7 @@ function M.ready() check_phase() end
 
 local function new_waiter(event)
   local ended = semaphore.new()
-  pump.wait(event, function() ended:post() end)
+  driver.wait(event, function() ended:post() end)
   return ended
 end
 
@@ -57,7 +57,7 @@ function M.await(call, seconds)
     new_waiter(call):wait(seconds or LONG)
     return
   end
-  pump.step(0)
+  driver.step(0)
   if not call:done() then drive.wait(call, seconds) end
 end
 
@@ -101,7 +101,7 @@ local function sleep_in_timer(seconds)
   while seconds > 0 do
     if ngx.worker.exiting() then
       local why = failure.new("interrupted", "the nginx worker is shutting down")
-      error(changing.fill(why), 0)
+      error(changes.fill(why), 0)
     end
     ngx.sleep(math.max(BLINK, math.min(seconds, SLICE)))
     seconds = deadline - core.now()

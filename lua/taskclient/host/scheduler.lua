@@ -2,13 +2,13 @@
 -- what became ready, never the number of tasks. Knows the clock; knows no call
 -- and no client.
 
-local changing = require "taskclient.host.change"
+local changes = require "taskclient.host.change"
 local core = require "taskclient.core"
 local each = require "taskclient.compat".each
-local pump = require "taskclient.host.driver"
+local driver = require "taskclient.host.driver"
 local heap = require "taskclient.host.timers"
 local failure = require "taskclient.error"
-local protect = require "taskclient.host.pcall"
+local pcalls = require "taskclient.host.pcall"
 
 local SLICE = 0.2 -- seconds; bounds how late an interrupt is noticed
 local TOLD_MOST = 2000 -- bytes of a failure that are told while the run goes on
@@ -38,7 +38,7 @@ end
 
 local function cancellation(task)
   task.told = true
-  local err = changing.fill(failure.new("interrupted", "the task was cancelled"), task.co)
+  local err = changes.fill(failure.new("interrupted", "the task was cancelled"), task.co)
   if task.call then task.call:close() end
   task.call = nil
   return err
@@ -90,7 +90,7 @@ end
 -- itself, does not.
 local function waiting(what)
   local task = here(what, 4)
-  pump.may_yield(3)
+  driver.may_yield(3)
   check_cancelled(task)
   return task
 end
@@ -108,7 +108,7 @@ local function new_task(scheduler, fn, ...)
   local unpack = table.unpack or unpack -- luacheck: ignore
   local co = coroutine.create(function() return fn(unpack(args, 1, n)) end)
   local task = setmetatable({ co = co, scheduler = scheduler, waits = 0 }, Task)
-  tasks[co], pump.owners[co] = task, true
+  tasks[co], driver.owners[co] = task, true
   scheduler.tasks[task] = true -- what a task waits for may hold it weakly only
   scheduler.alive = scheduler.alive + 1
   make_ready(task)
@@ -160,7 +160,7 @@ local function settle(task, ok, ...)
   end
   finish(task, ok, ...)
   -- Ctrl-C, which LuaJIT raises in whatever runs, is meant for all tasks
-  if not ok and protect.interrupted((...), task.scheduler.heard) then error((...), 0) end
+  if not ok and pcalls.interrupted((...), task.scheduler.heard) then error((...), 0) end
 end
 
 local function resume(task)
@@ -283,9 +283,9 @@ local function drive(scheduler)
     local idle = idle_time(scheduler)
     if not idle then error("run: every task waits for another", 0) end
     if idle > 0 then tell_failures(scheduler) end
-    pump.step(idle)
+    driver.step(idle)
     local signal = core.caught()
-    if signal then protect.end_by(signal) end
+    if signal then pcalls.end_by(signal) end
     fire_timers(scheduler.timers)
   end
 end
@@ -323,7 +323,7 @@ function M.run(fn, ...)
   if M.current() then return M.join(M.spawn(fn, ...)) end
   local scheduler = new_scheduler()
   local main = new_task(scheduler, fn, ...)
-  pump.guard(drive, scheduler, abandon)
+  driver.guard(drive, scheduler, abandon)
   check_failures(scheduler, main)
   if main.ok then return outcome(main) end
   error(main.failure, 0)

@@ -2,7 +2,7 @@
 -- is published. What is KNOWN is used, the rest is kept as it came
 -- (protocols L1 to L9). Every change goes out once.
 
-local changing = require "taskclient.host.change"
+local changes = require "taskclient.host.change"
 local client_module = require "taskclient.client"
 local clock = require "taskclient.rpc.clock"
 local core = require "taskclient.core"
@@ -76,8 +76,8 @@ function Client:submit(spec, opts)
     end
   end
   local created, moment = core.time(), clock.moment(self)
-  local change = changing.begin(self, "submit")
-  local call, id, err = changing.guard(change, create, self, args,
+  local change = changes.begin(self, "submit")
+  local call, id, err = changes.guard(change, create, self, args,
     { timeout = spec.timeout, deadline = opts and opts.deadline, change = change })
   if id then
     local sentence = id:find ":%s" or id:find "%s%S+%s"

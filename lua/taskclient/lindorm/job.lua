@@ -4,7 +4,7 @@
 
 local core = require "taskclient.core"
 local failure = require "taskclient.error"
-local hide = require "taskclient.text.redact"
+local redaction = require "taskclient.text.redact"
 local host = require "taskclient.host"
 local job_module = require "taskclient.job"
 local options = require "taskclient.options"
@@ -89,7 +89,7 @@ local owners = setmetatable({}, { __mode = "k" }) -- record -> the client it cam
 local PRINTED = 65536 -- bytes
 record_mt.__tostring = function(info)
   local text = core.encode(info) or "a record that is nested too deeply to be printed"
-  return hide.printed(text, owners[info], PRINTED)
+  return redaction.printed(text, owners[info], PRINTED)
 end
 
 local function printable(data, client)

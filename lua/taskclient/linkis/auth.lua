@@ -4,10 +4,10 @@
 
 local core = require "taskclient.core"
 local failure = require "taskclient.error"
-local flights = require "taskclient.rpc.single_flight"
+local single_flight = require "taskclient.rpc.single_flight"
 local host = require "taskclient.host"
 local relay = require "taskclient.host.relay"
-local protect = require "taskclient.host.pcall"
+local pcalls = require "taskclient.host.pcall"
 local request = require "taskclient.rpc.request"
 local retry = require "taskclient.rpc.retry"
 
@@ -25,9 +25,9 @@ Session.__index = Session
 -- What the user's function gives; that it fails is no reason for anything else to fail.
 local function ask(secret)
   local heard = core.sigint()
-  local ok, text, why = protect.try(secret)
+  local ok, text, why = pcalls.try(secret)
   if ok then return text, why end
-  if protect.interrupted(text, heard) then error(text, 0) end
+  if pcalls.interrupted(text, heard) then error(text, 0) end
   return nil, text
 end
 
@@ -254,14 +254,14 @@ end
 local function single_login(client, session, deadline)
   while true do
     local flight = session.flight
-    if not flights.busy(flight) then
+    if not single_flight.busy(flight) then
       local refusal = standing_refusal(session)
       if refusal then return nil, refusal end
-      flight = flights.new(client, land, client, session)
+      flight = single_flight.new(client, land, client, session)
       session.flight, session.calm_until = flight, -math.huge
     end
-    local over = flights.join(flight, deadline)
-    if over == nil then return nil, flights.own_callback "login" end
+    local over = single_flight.join(flight, deadline)
+    if over == nil then return nil, single_flight.own_callback "login" end
     local ok, err
     if flight.results then ok, err = flight.results[1], flight.results[2] end
     if ok then return true end
@@ -276,7 +276,7 @@ end
 ---@return boolean|nil ok
 ---@return table|nil err the caller's own
 function Session:ready(client, deadline)
-  if self.live and not flights.busy(self.flight) and not ended(self) then return true end
+  if self.live and not single_flight.busy(self.flight) and not ended(self) then return true end
   return single_login(client, self, deadline)
 end
 
@@ -307,7 +307,7 @@ end
 function Session:renew(client, generation, deadline)
   if self:standing() then return false end
   if self.generation ~= generation then return true end
-  local left = not flights.busy(self.flight) and too_many(self)
+  local left = not single_flight.busy(self.flight) and too_many(self)
   if left then
     return false, failure.new("auth", "the server refuses each new login after a short "
       .. "time; its session settings are wrong, or there are several gateways",

@@ -5,7 +5,7 @@
 local core = require "taskclient.core"
 local each = require "taskclient.compat".each
 local failure = require "taskclient.error"
-local hide = require "taskclient.text.redact"
+local redaction = require "taskclient.text.redact"
 local request = require "taskclient.rpc.request"
 
 local M = {}
@@ -176,7 +176,7 @@ local function shown(name, value)
 end
 
 local function clean(task, text)
-  return (core.clean(hide.printed(text, owners[task], PRINTED), nil, "line"))
+  return (core.clean(redaction.printed(text, owners[task], PRINTED), nil, "line"))
 end
 
 -- paramsJson holds passwords in clear (protocols 3.11.1): it is there for

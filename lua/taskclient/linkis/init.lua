@@ -11,8 +11,8 @@ local history = require "taskclient.linkis.history"
 local job_module = require "taskclient.job"
 local options = require "taskclient.options"
 local request = require "taskclient.rpc.request"
-local session = require "taskclient.linkis.auth"
-local states = require "taskclient.linkis.batch_status"
+local auth = require "taskclient.linkis.auth"
+local batch_status = require "taskclient.linkis.batch_status"
 local version = require "taskclient.linkis.version"
 
 -- What is used by its name below is loaded now: a process at its descriptor limit opens no file.
@@ -387,7 +387,7 @@ end
 ---@return table|nil err
 function Client:states(jobs, opts)
   client_module.check_jobs("states", self, jobs)
-  return states.ask(self, jobs, opts)
+  return batch_status.ask(self, jobs, opts)
 end
 
 --- Asks /status of those jobs whose creators want that, where it is due; waits call it.
@@ -418,7 +418,7 @@ end
 --- Gives the session back to the server; the next call logs in again.
 ---@return boolean|nil ok
 ---@return table|nil err
-function Client:logout() return session.logout(self) end
+function Client:logout() return auth.logout(self) end
 
 --- Who the server says we are. A token is tried by a small read: the gateway
 --- looks at none below /user, and the token's user is who one says.
@@ -482,7 +482,7 @@ function M.new(given)
   if opts.version and not next(known) then
     options.raise("linkis", "option 'version': a version such as '1.8.0' expected")
   end
-  local live = session.new(opts)
+  local live = auth.new(opts)
   local client, err = client_module.new("linkis", "linkis", opts, client_class, {
     user = opts.user, creator = opts.creator, execute_user = opts.execute_user,
     submit_timeout = opts.submit_timeout, session = live, job_class = job_class,

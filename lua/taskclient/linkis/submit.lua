@@ -2,7 +2,7 @@
 -- looked up by it until it is. Nothing is resent that
 -- may have arrived. Knows outcomes; the body is spec.lua's.
 
-local changing = require "taskclient.host.change"
+local changes = require "taskclient.host.change"
 local clock = require "taskclient.rpc.clock"
 local core = require "taskclient.core"
 local each = require "taskclient.compat".each
@@ -233,7 +233,7 @@ end
 -- proxy's or an ingress's, may stand in place of any answer, that to a submit that was taken too.
 local function is_old(client, plan, err)
   if not is_page(err) then return false end
-  changing.judged(plan.change, "unknown") -- until it is known whose page that is
+  changes.judged(plan.change, "unknown") -- until it is known whose page that is
   local submit = status_of(client, "submit", plan.deadline)
   if submit == 404 then return status_of(client, "execute", plan.deadline) == 405 end
   err.outcome = "unknown" -- it is there, or it is not known
@@ -265,7 +265,7 @@ local function post(client, plan)
     local data, err = post_once(client, plan)
     if data or err.outcome ~= "rejected" or not NOT_ROUTED[err.code] then return data, err end
     err.outcome, err.retryable = "not_sent", true
-    changing.judged(plan.change, err.outcome)
+    changes.judged(plan.change, err.outcome)
     local wait = pause * (0.8 + 0.4 * retry.random())
     if plan.wait == false or core.now() + wait >= deadline then return nil, err end
     client:trace("warn", { what = "retry", operation = "submit", err = err, key = plan.key,
@@ -298,13 +298,13 @@ local function settle(client, plan, data, err)
   if data then
     local id = type(data) == "table" and history.task_id(data.taskID)
     local job = id and new_job(client, id, plan, history.exec_id(data.execID))
-    if job then changing.accepted(plan.change, id) end
+    if job then changes.accepted(plan.change, id) end
     if job then return plan.shared and settle_twins(client, plan, job) or job end
     err = failure.new("protocol", "the reply names no task", { operation = "submit" })
     return reconcile(client, plan, err)
   end
   err.key = plan.key
-  changing.judged(plan.change, err.outcome)
+  changes.judged(plan.change, err.outcome)
   if err.outcome == "rejected" then return nil, name_row(client, plan, err) end
   if err.outcome == "unknown" then return reconcile(client, plan, err) end
   return nil, err
@@ -385,10 +385,10 @@ function M.submit(client, given, opts)
   spec_module.check(given)
   options.check("submit", opts, CALL_SCHEMA)
   local plan = plan_of(client, given, opts)
-  local change = changing.begin(client, "submit", { key = plan.key,
+  local change = changes.begin(client, "submit", { key = plan.key,
     since = clock.told(client, plan.moment) })
   plan.change = change
-  return changing.guard(change, carry_out, client, plan, opts)
+  return changes.guard(change, carry_out, client, plan, opts)
 end
 
 --- Finds the task that carries a key; see client:reconcile.

@@ -5,7 +5,7 @@ local core = require "taskclient.core"
 local host = require "taskclient.host"
 local options = require "taskclient.options"
 local paint = require "taskclient.report.svg"
-local pretty = require "taskclient.text.table"
+local text_table = require "taskclient.text.table"
 
 local M = {}
 
@@ -192,12 +192,12 @@ function M.table(run)
   local columns = { "step", "state", "job", "tries", "started", "took" }
   for i, step in ipairs(ledger.order) do
     local attempt = last_attempt(step)
-    rows[i] = { pretty.clip(step.name, 40, 10), label(attempt.state), attempt.id or "",
+    rows[i] = { text_table.clip(step.name, 40, 10), label(attempt.state), attempt.id or "",
       #step.attempts, paint.time(attempt.from), paint.took(step, ledger.last),
       first_line(attempt) }
     columns[7] = columns[7] or attempt.err and "error"
   end
-  return headline(ledger) .. (rows[1] and "\n" .. pretty.table(rows, columns) or "")
+  return headline(ledger) .. (rows[1] and "\n" .. text_table.table(rows, columns) or "")
 end
 
 return M

@@ -1,6 +1,6 @@
 -- paint.lua: the drawing of a run's timeline: scale, rows, marks, styles. Gets
 -- the rows it draws; decides nothing about them.
-local pretty = require "taskclient.text.table"
+local text_table = require "taskclient.text.table"
 
 local M = {}
 
@@ -44,7 +44,7 @@ local GLYPH = { succeeded = "✓", failed = "✗", refused = "✗", cancelled = 
 
 -- One line of a text, at most so wide, the last `tail` (0) places of it from its end.
 local function clip(text, width, tail)
-  return pretty.clip((text:gsub("[%z\1-\31\127]", " ")), width, tail)
+  return text_table.clip((text:gsub("[%z\1-\31\127]", " ")), width, tail)
 end
 
 local ENTITY = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;" }
@@ -278,7 +278,7 @@ end
 local function left_edge(rows)
   local longest = 8
   for _, step in ipairs(rows) do
-    longest = math.max(longest, math.min(34, pretty.width(step.name)))
+    longest = math.max(longest, math.min(34, text_table.width(step.name)))
   end
   return math.min(LEFT_MAX, 40 + longest * 7.4)
 end

@@ -6,8 +6,8 @@
 local core = require "taskclient.core"
 local failure = require "taskclient.error"
 local host = require "taskclient.host"
-local protect = require "taskclient.host.pcall"
-local pump = require "taskclient.host.driver"
+local pcalls = require "taskclient.host.pcall"
+local driver = require "taskclient.host.driver"
 local relay = require "taskclient.host.relay"
 
 local M = {}
@@ -26,7 +26,7 @@ function Event:done() return self.over end
 local function end_flight(flight)
   flight.over, flight.event.over = true, true
   flight.want, flight.co = nil, nil
-  pump.wake(flight.event)
+  driver.wake(flight.event)
 end
 
 local function keep(flight, ok, ...)
@@ -36,7 +36,7 @@ end
 local function run_apart(flight, work, a, b, c)
   return function()
     flight.begun = true
-    keep(flight, protect.try(work, a, b, c))
+    keep(flight, pcalls.try(work, a, b, c))
     end_flight(flight)
   end
 end
@@ -92,7 +92,7 @@ local function call_back(flight, want, deadline)
   end
   claim = { by = by, since = core.now() }
   want.claim = claim
-  answered(flight, want, claim, protect.try(relay.outside, want.fn))
+  answered(flight, want, claim, pcalls.try(relay.outside, want.fn))
   return true
 end
 

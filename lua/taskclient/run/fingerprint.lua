@@ -2,7 +2,7 @@
 -- secrets, and in what two such forms differ.
 local core = require "taskclient.core"
 local each = require "taskclient.compat".each
-local hide = require "taskclient.text.redact"
+local redaction = require "taskclient.text.redact"
 
 local M = {}
 
@@ -48,14 +48,14 @@ function M.form(spec, client)
   local flat, secrets, form = {}, {}, {}
   flatten(flat, "", spec)
   for path, value in each(flat) do
-    if hide.named(path) and (type(value) == "string" or type(value) == "number") then
+    if redaction.named(path) and (type(value) == "string" or type(value) == "number") then
       add_secret(secrets, (tostring(value):gsub("%.0$", ""))) -- a whole number goes out without
     end
   end
   local redact = core.redactor(secrets, type(client.user) == "string" and client.user or nil)
-  local function clean(text) return hide.text(redact(client:redact(text))) end
+  local function clean(text) return redaction.text(redact(client:redact(text))) end
   for path, value in each(flat) do
-    if not hide.named(path) then form[path] = shown(value, clean) end
+    if not redaction.named(path) then form[path] = shown(value, clean) end
   end
   return form, clean
 end

@@ -4,14 +4,14 @@
 -- public methods; the file is journal.lua's, the picture report.lua's.
 local core = require "taskclient.core"
 local each = require "taskclient.compat".each
-local difference = require "taskclient.run.fingerprint"
-local hide = require "taskclient.text.redact"
+local fingerprint = require "taskclient.run.fingerprint"
+local redaction = require "taskclient.text.redact"
 local hosts = require "taskclient.host"
 local journal = require "taskclient.run.journal"
-local ledger = require "taskclient.run.state"
+local run_state = require "taskclient.run.state"
 local new_error = require("taskclient.error").new
 local options = require "taskclient.options"
-local protect = require "taskclient.host.pcall"
+local pcalls = require "taskclient.host.pcall"
 local watch = require "taskclient.workflow.watch"
 
 local M = {}
@@ -37,7 +37,7 @@ local function note(run, what, step, fields)
   for name, value in each(fields or {}) do record[name] = value end
   local ok, err = run.journal:write(record)
   if not ok then return nil, err end
-  ledger.apply(run.ledger, record)
+  run_state.apply(run.ledger, record)
   return true
 end
 
@@ -69,7 +69,7 @@ function M.open(path, opts)
   local file, err = journal.open(path, { read_only = opts.read_only, first = first,
     judge = function(records)
       local number, why
-      book, number, why = ledger.new(records)
+      book, number, why = run_state.new(records)
       return number, why
     end })
   if not file then return nil, err end
@@ -77,7 +77,7 @@ function M.open(path, opts)
     clients = {}, existing = {}, settle = opts.settle or SETTLE, ledger = book }, Run)
   run.continued = book.id ~= nil and book.id ~= first.id
   if opts.read_only then return run end
-  if not book.id then ledger.apply(book, first) end -- the file was there, and empty
+  if not book.id then run_state.apply(book, first) end -- the file was there, and empty
   local ok = not run.continued
   if not ok then ok, err = keep(run, "resumed", nil, { id = book.id }) end
   if ok then return run end
@@ -121,13 +121,13 @@ local function intend(run, plan, form)
   local ok, err = note(run, "intent", name,
     { key = key_of(run, name, n), attempt = n, service = plan.client.service,
       url = plan.client.url, spec = form })
-  plan.attempt = ok and ledger.current(run.ledger, name)
+  plan.attempt = ok and run_state.current(run.ledger, name)
   return ok and plan, err
 end
 
 -- Raises where the name has stood for something else.
 local function check_same(name, attempt, form)
-  local text = difference.tell(attempt.spec or {}, form)
+  local text = fingerprint.tell(attempt.spec or {}, form)
   if text then
     error(string.format("step '%s' has another spec than in the journal:\n%s\n"
       .. "to do it anew: run:forget(%q)", name, text, name), 0)
@@ -150,11 +150,11 @@ function Run:prepare(name, client, spec, again)
   client:check_spec(spec) -- what can never go out is no step
   if spec.key then options.raise("submit", "field 'key' is the run's own; leave it out") end
   if not again then use(self, name) end
-  local form, clean = difference.form(spec, client)
+  local form, clean = fingerprint.form(spec, client)
   self.clients[client] = true
   local plan = { name = name, client = client, spec = spec, clean = clean,
     keyed = client.service ~= "lindorm" } -- which has no key to look for
-  local attempt = ledger.current(self.ledger, name)
+  local attempt = run_state.current(self.ledger, name)
   if again or not attempt or attempt.state == "refused" then return intend(self, plan, form) end
   check_same(name, attempt, form)
   plan.attempt, plan.other = attempt, elsewhere(attempt, client)
@@ -166,7 +166,7 @@ end
 local function plain(text, most, clean)
   -- cut first, for a text may be of any length; far behind `most`, for the cut may go through a
   -- secret, of which the first half would not be known for one
-  text = (clean or hide.text)(tostring(text):sub(1, CUT_FIRST))
+  text = (clean or redaction.text)(tostring(text):sub(1, CUT_FIRST))
   if #text > most then text = text:sub(1, most):gsub("[\192-\255][\128-\191]*$", "") end
   return core.encode(text) and text or (text:gsub("[\128-\255]", "?"))
 end
@@ -212,7 +212,7 @@ end
 local function follow(run, plan, job)
   local name, attempt, clean = plan.name, plan.attempt, plan.clean
   watch.observers[job] = { path = run.path, tell = function(seen, entry, changed_state)
-    local stale = attempt.to or attempt ~= ledger.current(run.ledger, name)
+    local stale = attempt.to or attempt ~= run_state.current(run.ledger, name)
     if stale or not changed_state then return end
     if watch.ended[entry.state] then
       return note(run, "ended", name, end_of(seen, entry, clean))
@@ -374,7 +374,7 @@ end
 local function cleaner(run)
   return function(text)
     for client in each(run.clients) do text = client:redact(text) end
-    return hide.text(text)
+    return redaction.text(text)
   end
 end
 
@@ -424,17 +424,17 @@ end
 function Run:step(name, fn)
   options.argument("step", "fn", fn, "function")
   use(self, name)
-  local attempt = ledger.current(self.ledger, name)
+  local attempt = run_state.current(self.ledger, name)
   if attempt then check_same(name, attempt, {}) end
   if attempt and attempt.state == "succeeded" then return attempt.value end
   local ok, err = note(self, "begun", name)
   if not ok then return nil, err end
-  return counted(self, name, protect.try(fn))
+  return counted(self, name, pcalls.try(fn))
 end
 
 -- Writes what a person has decided about a step; `complaint` tells what forbids it.
 local function decide(run, what, name, fields, complaint)
-  local attempt = ledger.current(run.ledger, name)
+  local attempt = run_state.current(run.ledger, name)
   if not attempt then
     return nil, new_error("io", string.format("%s knows no step '%s'", run.path, tostring(name)))
   end
@@ -479,7 +479,7 @@ end
 --- What the journal knows.
 ---@return table[] steps {name=, kind=, state=, id=, attempts=, value=, err=, started=, ended=};
 ---  kind: "job" or "step"
-function Run:steps() return ledger.list(self.ledger) end
+function Run:steps() return run_state.list(self.ledger) end
 
 --- Writes the run's picture; reads the journal alone.
 ---@param path string

@@ -4,7 +4,7 @@
 local core = require "taskclient.core"
 local each = require "taskclient.compat".each
 local options = require "taskclient.options"
-local pretty = require "taskclient.text.table"
+local text_table = require "taskclient.text.table"
 
 local M = {}
 
@@ -156,11 +156,11 @@ end
 local function line(bar, width)
   local name, percent, rest, part = text_of(bar)
   local facts = percent .. "  " .. rest
-  local room = math.min(40, width - pretty.width(name .. facts) - 4)
+  local room = math.min(40, width - text_table.width(name .. facts) - 4)
   if not part or room < 6 then
     -- the name gives way first: what is new is behind it
-    local left = math.max(0, width - 1 - pretty.width(facts))
-    return pretty.clip(pretty.clip(name, left, 0, "~") .. facts, width - 1, 0, "~")
+    local left = math.max(0, width - 1 - text_table.width(facts))
+    return text_table.clip(text_table.clip(name, left, 0, "~") .. facts, width - 1, 0, "~")
   end
   local state = state_of(bar)
   local edge = bar.ascii and { "[", "]" } or { "▕", "▏" }
@@ -186,7 +186,7 @@ local function draw(bar)
   erase(bar)
   bar.stream:write(text)
   bar.stream:flush()
-  bar.drawn, bar.drawn_at = pretty.width((text:gsub("\27%[%d*m", ""))), core.now()
+  bar.drawn, bar.drawn_at = text_table.width((text:gsub("\27%[%d*m", ""))), core.now()
 end
 
 local function plain(bar, changed)

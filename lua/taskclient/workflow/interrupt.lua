@@ -7,7 +7,7 @@ local core = require "taskclient.core"
 local each = require "taskclient.compat".each
 local driver = require "taskclient.host.driver"
 local hosts = require "taskclient.host"
-local protect = require "taskclient.host.pcall"
+local pcalls = require "taskclient.host.pcall"
 
 local M = {}
 
@@ -91,7 +91,7 @@ local function finish(watch, heard, held, ok, ...)
   active[watch] = nil
   if not ok then
     watch:end_bar()
-    if unsettled and protect.interrupted((...), heard) then settle(look(watch)) end
+    if unsettled and pcalls.interrupted((...), heard) then settle(look(watch)) end
     if watch.once then watch:leave() end
   end
   if held then held:close() end
@@ -103,7 +103,7 @@ end
 function M.guard(watch, fn, arg)
   local held = hold(watch)
   watch.held, active[watch] = held ~= false, held
-  return finish(watch, core.sigint(), held, protect.try(fn, watch, arg))
+  return finish(watch, core.sigint(), held, pcalls.try(fn, watch, arg))
 end
 
 return M

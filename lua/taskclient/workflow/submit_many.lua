@@ -8,7 +8,7 @@ local clients = require "taskclient.client"
 local interrupt = require "taskclient.workflow.interrupt"
 local new_error = require("taskclient.error").new
 local options = require "taskclient.options"
-local protect = require "taskclient.host.pcall"
+local pcalls = require "taskclient.host.pcall"
 local retry = require "taskclient.rpc.retry"
 local wait = require "taskclient.workflow.wait"
 local watch = require "taskclient.workflow.watch"
@@ -90,7 +90,7 @@ local function wants_retry(many, item)
   local rule, err = many.retry, item.err
   local forbidden = many.counts.stopped or err and err.kind == "submit_unknown"
   if forbidden or item.attempts - item.held > rule.times then return false end
-  if rule.when then return protect.call(rule.when, item, item.attempts) end
+  if rule.when then return pcalls.call(rule.when, item, item.attempts) end
   if rule.codes or rule.kinds then
     return err ~= nil and (among(rule.codes, err.code) or among(rule.kinds, err.kind))
   end
@@ -186,7 +186,7 @@ local function prepare(many, item)
 end
 
 local function name_of(many, spec, index)
-  if type(many.name) == "function" then return protect.call(many.name, spec, index) end
+  if type(many.name) == "function" then return pcalls.call(many.name, spec, index) end
   return (many.name or "submit_many") .. " " .. index
 end
 
@@ -205,7 +205,7 @@ end
 
 -- fn(many, item); an error in it says of which spec it is.
 local function about(fn, many, item)
-  local ok, value = protect.try(fn, many, item)
+  local ok, value = pcalls.try(fn, many, item)
   if ok then return value end
   error(type(value) == "string" and ("spec %d: %s"):format(item.index, value) or value, 0)
 end
@@ -311,7 +311,7 @@ local function read_all(w, many)
     local ended, err = advance(w, many)
     if err then return nil, err end
     if not ended then return many:summary() end
-    if many.told then protect.call(many.told, ended) end
+    if many.told then pcalls.call(many.told, ended) end
   end
 end
 

@@ -5,10 +5,10 @@
 local core = require "taskclient.core"
 local each = require "taskclient.compat".each
 local failure = require "taskclient.error"
-local flights = require "taskclient.rpc.single_flight"
+local single_flight = require "taskclient.rpc.single_flight"
 local hosts = require "taskclient.host"
 local options = require "taskclient.options"
-local protect = require "taskclient.host.pcall"
+local pcalls = require "taskclient.host.pcall"
 local retry = require "taskclient.rpc.retry"
 
 local M = {}
@@ -111,7 +111,7 @@ local function delay(item, failed, jitter)
   item.attempt = item.attempt + 1
   if type(poll) == "number" then return poll end
   if poll then
-    local seconds = protect.call(poll, item.attempt, core.now() - item.since)
+    local seconds = pcalls.call(poll, item.attempt, core.now() - item.since)
     if type(seconds) == "number" and seconds >= 0 then return seconds end
     error("the function given as 'poll' must give seconds, not " .. tostring(seconds), 0)
   end
@@ -204,7 +204,7 @@ local function pump_log(item)
     if err then return false, err end
     if not lines then return true end
     for i, line in ipairs(lines) do
-      protect.call(item.watch.opts.on_log, item.job, line, notes and notes[i])
+      pcalls.call(item.watch.opts.on_log, item.job, line, notes and notes[i])
       if item.watch.left then return true end -- by this very function
     end
     if #lines == 0 then return false end
@@ -226,7 +226,7 @@ end
 local function progress(item, entry, err)
   local watch = item.watch
   if not watch.opts.on_progress then return end
-  protect.call(watch.opts.on_progress, item.job, {
+  pcalls.call(watch.opts.on_progress, item.job, {
     fraction = entry.progress, state = entry.state, native = entry.native,
     note = entry.note or watch.note,
     err = err and failure.copy(err), silent = item.silent and core.now() - item.silent,
@@ -238,7 +238,7 @@ local function tell(item, entry, changed)
   local opts = item.watch.opts
   if item.observer then item.observer.tell(item.job, entry, changed) end
   if changed and opts.on_state then
-    protect.call(opts.on_state, item.job, entry.state, entry.native)
+    pcalls.call(opts.on_state, item.job, entry.state, entry.native)
   end
   if not item.watch.left then progress(item, entry) end
 end
@@ -327,7 +327,7 @@ end
 local function after_slice(watch)
   if watch.bar then watch.bar:tick() end
   local signal = watch.held and core.caught()
-  if signal then protect.end_by(signal) end
+  if signal then pcalls.end_by(signal) end
 end
 
 -- One round of looks, for all watches that have jobs due at this client.
@@ -335,11 +335,11 @@ local function round(watch, item, limit)
   local group, now = item.group, core.now()
   item.asked = item.asked or now
   local deadline = watch.deadline and math.max(watch.deadline, item.asked + GRACE)
-  if not flights.busy(group.flight) then
-    group.flight = flights.new(item.client, look, group, item.client, deadline)
+  if not single_flight.busy(group.flight) then
+    group.flight = single_flight.new(item.client, look, group, item.client, deadline)
   end
   local leave = math.max(limit or math.huge, item.asked + GRACE)
-  local over = flights.join(group.flight, deadline, now + slice(watch, leave - now))
+  local over = single_flight.join(group.flight, deadline, now + slice(watch, leave - now))
   if over == nil then look(group, item.client, deadline) end -- called by what the round waits for
   after_slice(watch)
 end

@@ -1,18 +1,18 @@
 -- job:logs(): a cursor over a job's log lines. Asks /log while the job runs and
 -- the log file once it has ended, and checks in job history, before and after
 -- each page, that the execID still is this task's (protocols 3.4, 5). Which
--- lines are new is follow.lua's; what the end needs is logend.lua's.
+-- lines are new is merge.lua's; what the end needs is final.lua's.
 
 local clock = require "taskclient.rpc.clock"
 local core = require "taskclient.core"
 local failure = require "taskclient.error"
-local follow = require "taskclient.linkis.logs.merge"
+local merge = require "taskclient.linkis.logs.merge"
 local heartbeat = require "taskclient.linkis.heartbeat"
 local history = require "taskclient.linkis.history"
 local host = require "taskclient.host"
 local levels = require "taskclient.linkis.logs.levels"
-local logend = require "taskclient.linkis.logs.final"
-local logpage = require "taskclient.linkis.logs.page"
+local final = require "taskclient.linkis.logs.final"
+local log_page = require "taskclient.linkis.logs.page"
 local options = require "taskclient.options"
 local request = require "taskclient.rpc.request"
 local retry = require "taskclient.rpc.retry"
@@ -81,7 +81,7 @@ local function ask(self, from, size, limits)
   local _, data, err = request.send(self.client, "log",
     { id = self.exec, fromLine = from, size = size, distinctLevel = false },
     limits or { deadline = self.deadline })
-  if data then return logpage.parse(data, from, size) end
+  if data then return log_page.parse(data, from, size) end
   err.job_id = self.job.id
   return nil, err
 end
@@ -90,8 +90,8 @@ end
 ---@private
 ---@param page table that made it doubtful
 function Cursor:learn_way(page)
-  local beyond = not self.probed and ask(self, logpage.BEYOND, 1)
-  if beyond then self.probed, self.way = true, logpage.way(page, beyond) end
+  local beyond = not self.probed and ask(self, log_page.BEYOND, 1)
+  if beyond then self.probed, self.way = true, log_page.way(page, beyond) end
 end
 
 --- A page of the live log, as it stands now.
@@ -105,7 +105,7 @@ function Cursor:page(from, size, limits)
   local page, err = ask(self, from, size, limits)
   if not page then return nil, err end
   if page.odd then self:learn_way(page) end
-  return logpage.settled(page, from, self.way)
+  return log_page.settled(page, from, self.way)
 end
 
 --- Whether a page is of another job: an execID is given out again, and with its
@@ -114,7 +114,7 @@ end
 ---@param page table
 ---@return boolean
 function Cursor:foreign(page)
-  local id = logpage.task_of(page.lines)
+  local id = log_page.task_of(page.lines)
   return id ~= nil and id ~= tonumber(self.job.id)
 end
 
@@ -171,7 +171,7 @@ local function file_round(self)
   self.looked = false
   if self.path and core.now() >= (self.file_due or 0) then
     self.file_due = core.now() + FILE_PAUSE
-    local text, err = logend.fetch(self)
+    local text, err = final.fetch(self)
     if text and self.follower:file(text, false) then return "some" end
     if not text and not self.opts.follow then return nil, err end
   end
@@ -184,7 +184,7 @@ local function one_step(self)
     local ok, err = look(self)
     if not ok then return nil, err end
   end
-  if self.ended then return logend.step(self) end
+  if self.ended then return final.step(self) end
   if self.by_file then return file_round(self) end
   if self.exec then return live_round(self) end
   self.looked = false
@@ -373,7 +373,7 @@ end
 --- Ends the cursor: nothing more is read.
 function Cursor:close()
   self.done = true
-  self.follower = follow.new {}
+  self.follower = merge.new {}
 end
 
 Cursor.__index = Cursor
@@ -422,7 +422,7 @@ function M.open(job, opts)
     deadline = opts.timeout and core.now() + opts.timeout,
   }, Cursor)
   if saved then restore(self, saved) end
-  self.follower = follow.new({ filter = filter, exact = opts.exact }, saved and saved.state)
+  self.follower = merge.new({ filter = filter, exact = opts.exact }, saved and saved.state)
   return self
 end
 

@@ -4,7 +4,7 @@
 
 local core = require "taskclient.core"
 local failure = require "taskclient.error"
-local logpage = require "taskclient.linkis.logs.page"
+local log_page = require "taskclient.linkis.logs.page"
 local request = require "taskclient.rpc.request"
 
 local M = {}
@@ -26,7 +26,7 @@ local FILE_MOST = 256 * 1024 * 1024 -- bytes; 30 MB, twice over and escaped
 function M.fetch(cursor)
   local _, data, err = request.send(cursor.client, "openLog", { path = cursor.path },
     { max_body = FILE_MOST, deadline = cursor.deadline })
-  local text = data and logpage.text(data)
+  local text = data and log_page.text(data)
   if text then return text end
   err = err or failure.new("protocol", "the reply holds no log", { operation = "openLog" })
   err.job_id = cursor.job.id

@@ -9,7 +9,7 @@ local failure = require "taskclient.error"
 local history = require "taskclient.linkis.history"
 local options = require "taskclient.options"
 local pages = require "taskclient.linkis.results.pages"
-local pretty = require "taskclient.text.table"
+local text_table = require "taskclient.text.table"
 local request = require "taskclient.rpc.request"
 
 local M = {}
@@ -324,7 +324,7 @@ function ResultSet:print(n)
   end
   rows:close()
   if err then return nil, err end
-  print(pretty.table(list, columns))
+  print(text_table.table(list, columns))
   return true
 end
 
