@@ -143,7 +143,7 @@ describe("trap", function()
     end
     fs:script { linkis.get(sourced(12, "theirs")),
       { match = "/list%-taskids", reply = fault.http(404, "") } }
-    local other = client:attach { service = "linkis", id = 12, key = "ours", url = "http://old" }
+    local other = client:attach { service = "linkis", id = 12, key = "ours" }
     local what, err = other:abort()
     assert.is_nil(what)
     assert.same({ "service", "not_sent", 12 }, { err.kind, err.outcome, err.job_id })
